@@ -1,0 +1,4 @@
+//! Tavern turns a bare Ubuntu or Debian VM into a production web host described by one small file.
+
+pub mod apps;
+pub mod web;
