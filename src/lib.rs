@@ -1,4 +1,9 @@
 //! Tavern turns a bare Ubuntu or Debian VM into a production web host described by one small file.
 
 pub mod apps;
+pub mod mint;
+pub mod model;
+pub mod plan;
+pub mod resource;
+pub mod stack;
 pub mod web;

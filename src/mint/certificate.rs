@@ -1,0 +1,182 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rcgen::{
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, SerialNumber,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use time::{Duration, OffsetDateTime};
+use x509_parser::extensions::GeneralName;
+
+/// Why something could not be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// The kernel's generator failed.
+    #[error("the kernel gave no random bytes: {0}")]
+    Random(String),
+    /// A password hash failed.
+    #[error("cannot hash a password: {0}")]
+    Hash(String),
+    /// rcgen failed.
+    #[error("cannot make a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// A PEM file does not hold what it should.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// A certificate and its key, both PEM.
+pub struct Pair {
+    /// The chain, leaf first.
+    pub certificate: String,
+    /// The key, PKCS#8.
+    pub key: String,
+}
+
+/// What is read of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateInfo {
+    /// Names and addresses it covers.
+    pub names: Vec<String>,
+    /// Begin of its life.
+    pub not_before: OffsetDateTime,
+    /// End of its life.
+    pub not_after: OffsetDateTime,
+    /// Serial number in hexadecimal.
+    pub serial: String,
+    /// The certificate itself.
+    pub der: Vec<u8>,
+}
+
+/// Makes an ECDSA P-256 certificate that signs itself, for `days` from `now`.
+///
+/// It begins an hour early, for clients whose clock is behind.
+///
+/// # Errors
+/// When a name cannot stand in a certificate.
+pub fn self_signed(names: &[String], days: u16, now: OffsetDateTime) -> Result<Pair, MintError> {
+    let mut params = CertificateParams::new(names.to_vec())?;
+    params.not_before = now - Duration::hours(1);
+    params.not_after = now - Duration::hours(1) + Duration::days(i64::from(days));
+    params.distinguished_name.remove(DnType::CommonName);
+    params.distinguished_name.push(
+        DnType::CommonName,
+        names.first().map_or("tavern", |n| n.get(..64).unwrap_or(n)),
+    );
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, "Tavern self-signed");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let mut serial = [0; 16];
+    getrandom::fill(&mut serial).map_err(|error| MintError::Random(error.to_string()))?;
+    serial[0] &= 0x7f; // positive, RFC 5280 section 4.1.2.2
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let certificate = params.self_signed(&key)?;
+    Ok(Pair {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    })
+}
+
+/// Reads the first certificate of a PEM file.
+///
+/// # Errors
+/// When there is none, or it cannot be parsed.
+pub fn read_certificate(pem: &[u8]) -> Result<CertificateInfo, MintError> {
+    let der = certificates(pem)?
+        .into_iter()
+        .next()
+        .ok_or_else(|| MintError::Unreadable("no certificate in the file".into()))?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(&der)
+        .map_err(|error| MintError::Unreadable(format!("not a certificate: {error}")))?;
+    let mut names = Vec::new();
+    if let Ok(Some(san)) = parsed.subject_alternative_name() {
+        for name in &san.value.general_names {
+            match name {
+                GeneralName::DNSName(name) => names.push((*name).to_owned()),
+                GeneralName::IPAddress(bytes) => {
+                    names.extend(address(bytes).map(|a| a.to_string()))
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(CertificateInfo {
+        names,
+        not_before: parsed.validity().not_before.to_datetime(),
+        not_after: parsed.validity().not_after.to_datetime(),
+        serial: parsed.raw_serial_as_string(),
+        der: der.to_vec(),
+    })
+}
+
+/// Whether the key belongs to the certificate.
+///
+/// # Errors
+/// When either cannot be read.
+pub fn key_fits(certificate_pem: &[u8], key_pem: &[u8]) -> Result<bool, MintError> {
+    let key: PrivateKeyDer<'static> = rustls_pemfile::private_key(&mut &key_pem[..])
+        .map_err(|error| MintError::Unreadable(format!("not a PEM key: {error}")))?
+        .ok_or_else(|| MintError::Unreadable("no private key in the file".into()))?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let key = provider
+        .key_provider
+        .load_private_key(key)
+        .map_err(|error| MintError::Unreadable(format!("not a usable key: {error}")))?;
+    let certified =
+        rustls::sign::CertifiedKey::new(certificates(certificate_pem)?, Arc::clone(&key));
+    Ok(certified.keys_match().is_ok())
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, MintError> {
+    rustls_pemfile::certs(&mut &pem[..])
+        .collect::<Result<_, _>>()
+        .map_err(|error| MintError::Unreadable(format!("not a PEM file: {error}")))
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Vec<String> {
+        vec![
+            "host.example".into(),
+            "192.0.2.7".into(),
+            "2001:db8::1".into(),
+        ]
+    }
+
+    #[test]
+    fn what_is_made_reads_back() {
+        let now = OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap();
+        let pair = self_signed(&names(), 397, now).unwrap();
+        let info = read_certificate(pair.certificate.as_bytes()).unwrap();
+        assert_eq!(info.names, names());
+        assert!(info.not_before < now && info.not_after - info.not_before <= Duration::days(398));
+        assert!(key_fits(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap());
+        assert!(pair.key.starts_with("-----BEGIN PRIVATE KEY"));
+    }
+
+    #[test]
+    fn another_key_does_not_fit() {
+        let now = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
+        let (a, b) = (
+            self_signed(&names(), 10, now).unwrap(),
+            self_signed(&names(), 10, now).unwrap(),
+        );
+        assert!(!key_fits(a.certificate.as_bytes(), b.key.as_bytes()).unwrap());
+        assert!(read_certificate(b"junk").is_err());
+        assert!(key_fits(b"", b"junk").is_err());
+    }
+}

@@ -1,0 +1,87 @@
+use std::net::IpAddr;
+
+/// What the plan must know of the host. Gathered once by `host`, then plain data.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The host's own name.
+    pub hostname: String,
+    /// Addresses of its interfaces, loopback left out.
+    pub addresses: Vec<IpAddr>,
+    /// Whether the kernel can listen on IPv6.
+    pub ipv6: bool,
+    /// nginx, if it is installed.
+    pub nginx: Option<NginxVersion>,
+    /// Docker, if an engine answers or is installed.
+    pub docker: DockerFacts,
+    /// The packages that apt knows under the names asked for, installed or not.
+    pub known_packages: Vec<String>,
+    /// ufw's state.
+    pub ufw: UfwFacts,
+    /// The ports sshd listens on.
+    pub ssh_ports: Vec<u16>,
+    /// Where the binary goes, or nothing when a package owns it.
+    pub binary_target: Option<std::path::PathBuf>,
+}
+
+/// Whether a container engine is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DockerFacts {
+    /// No engine answers and no `docker` is installed.
+    #[default]
+    Missing,
+    /// An engine is installed, from whatever source.
+    Installed,
+}
+
+/// Whether ufw would drop what we serve.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UfwFacts {
+    /// Not installed, or not enabled.
+    #[default]
+    Inactive,
+    /// Enabled.
+    Active,
+}
+
+/// nginx's version, for the syntax that changed between releases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NginxVersion(pub u16, pub u16, pub u16);
+
+impl NginxVersion {
+    /// Reads `nginx version: nginx/1.22.1`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let version = text.split("nginx/").nth(1)?;
+        let version = version
+            .split(|c: char| !c.is_ascii_digit() && c != '.')
+            .next()?;
+        let mut parts = version.split('.').map(|p| p.parse().ok());
+        Some(Self(parts.next()??, parts.next()??, parts.next()??))
+    }
+
+    /// `http2 on;` came with 1.25.1; before, it was a parameter of `listen`.
+    pub fn has_http2_directive(self) -> bool {
+        self >= Self(1, 25, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nginx_version() {
+        assert_eq!(
+            NginxVersion::parse("nginx version: nginx/1.22.1\n"),
+            Some(NginxVersion(1, 22, 1))
+        );
+        assert_eq!(
+            NginxVersion::parse("nginx version: nginx/1.24.0 (Ubuntu)"),
+            Some(NginxVersion(1, 24, 0))
+        );
+        assert_eq!(NginxVersion::parse("nope"), None);
+        assert!(
+            NginxVersion(1, 26, 3).has_http2_directive()
+                && !NginxVersion(1, 25, 0).has_http2_directive()
+        );
+    }
+}

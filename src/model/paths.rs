@@ -1,0 +1,117 @@
+use std::path::{Path, PathBuf};
+
+use super::Name;
+
+/// Where things go: on the host, or for `up` below one private directory.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Tavern's own configuration.
+    pub etc: PathBuf,
+    /// Sockets.
+    pub run: PathBuf,
+    /// Page content.
+    pub www: PathBuf,
+    /// nginx's configuration tree.
+    pub nginx: PathBuf,
+    /// nginx's logs.
+    pub logs: PathBuf,
+    /// Unit files.
+    pub units: PathBuf,
+    /// Receipts, journal, things set aside.
+    pub state: PathBuf,
+}
+
+impl Layout {
+    /// The places an administrator would look in.
+    pub fn system() -> Self {
+        Self {
+            etc: "/etc/tavern".into(),
+            run: "/run/tavern".into(),
+            www: "/var/www".into(),
+            nginx: "/etc/nginx".into(),
+            logs: "/var/log/nginx".into(),
+            units: "/etc/systemd/system".into(),
+            state: "/var/lib/tavern".into(),
+        }
+    }
+
+    /// Everything below `dir`.
+    pub fn private(dir: &Path) -> Self {
+        Self {
+            etc: dir.join("etc"),
+            run: dir.join("run"),
+            www: dir.join("www"),
+            nginx: dir.join("nginx"),
+            logs: dir.join("log"),
+            units: dir.join("units"),
+            state: dir.join("state"),
+        }
+    }
+
+    /// The stack file of `stack`.
+    pub fn stack_file(&self, stack: &Name) -> PathBuf {
+        self.stacks().join(format!("{stack}.toml"))
+    }
+
+    /// The folder of the stack files.
+    pub fn stacks(&self) -> PathBuf {
+        self.etc.join("stacks")
+    }
+
+    /// The one root-only place of secrets.
+    pub fn credentials(&self) -> PathBuf {
+        self.etc.join("credentials")
+    }
+
+    /// A credential of `stack`.
+    pub fn credential(&self, stack: &Name, name: &str) -> PathBuf {
+        self.credentials().join(stack.as_str()).join(name)
+    }
+
+    /// Generated passwords, kept for the owner to read once.
+    pub fn passwords(&self, stack: &Name) -> PathBuf {
+        self.credential(stack, "passwords")
+    }
+
+    /// The certificate directory of `stack`: a link to the pair in use.
+    pub fn certificate(&self, stack: &Name) -> PathBuf {
+        self.etc.join("tls").join(stack.as_str())
+    }
+
+    /// The password file of a site; nginx's workers read it, so it is not below `credentials`.
+    pub fn htpasswd(&self, stack: &Name, site: &Name) -> PathBuf {
+        self.etc.join("htpasswd").join(format!("{stack}-{site}"))
+    }
+
+    /// Configuration of a container, mounted read-only into it.
+    pub fn container(&self, container: &str) -> PathBuf {
+        self.etc.join("containers").join(container)
+    }
+
+    /// The folder of a container's sockets.
+    pub fn container_run(&self, container: &str) -> PathBuf {
+        self.run.join(container)
+    }
+
+    /// The socket of an app.
+    pub fn app_socket(&self, stack: &Name, app: &Name) -> PathBuf {
+        self.run.join(format!(
+            "{}.sock",
+            Self::unit_stem(stack, app).trim_start_matches("tavern-")
+        ))
+    }
+
+    /// The document root of a static site that the stack names without a path.
+    pub fn site_root(&self, stack: &Name, site: &Name) -> PathBuf {
+        self.www.join(stack.as_str()).join(site.as_str())
+    }
+
+    /// `tavern-counter` for app `counter` of stack `counter`, else `tavern-STACK-APP`.
+    pub fn unit_stem(stack: &Name, app: &Name) -> String {
+        if stack == app {
+            format!("tavern-{app}")
+        } else {
+            format!("tavern-{stack}-{app}")
+        }
+    }
+}

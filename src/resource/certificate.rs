@@ -1,0 +1,70 @@
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Change};
+
+/// A stack's certificate and key: `PATH` is a link to the directory of the pair in use,
+/// so that both change at one instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The link.
+    pub path: PathBuf,
+    /// Names and addresses it must cover.
+    pub names: Vec<String>,
+    /// Days it is made for. Browsers refuse more than 398 (CA/Browser Forum ballot SC31).
+    pub days: u16,
+}
+
+/// The certificate on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateState {
+    /// None.
+    Absent,
+    /// Key and certificate do not fit, or cannot be read.
+    Broken(String),
+    /// There.
+    Present {
+        /// Names and addresses it covers.
+        names: Vec<String>,
+        /// Days left; negative when it has expired.
+        days_left: i64,
+        /// Whether its life has begun.
+        begun: bool,
+    },
+}
+
+impl Certificate {
+    /// Made anew when less than a third of its life is left.
+    fn renew_below(&self) -> i64 {
+        i64::from(self.days) / 3
+    }
+
+    pub(super) fn compare(&self, state: &CertificateState) -> Option<Change> {
+        match state {
+            CertificateState::Absent => Some(Change::new(Action::Create, "not made yet")),
+            CertificateState::Broken(why) => Some(Change::new(Action::Update, why.clone())),
+            CertificateState::Present { begun: false, .. } => Some(Change::new(
+                Action::Update,
+                "its life has not begun: was the clock wrong when it was made?",
+            )),
+            CertificateState::Present { days_left, .. } if *days_left < self.renew_below() => Some(
+                Change::new(Action::Update, format!("{days_left} days left")),
+            ),
+            CertificateState::Present { names, .. } => {
+                let missing: Vec<_> = self
+                    .names
+                    .iter()
+                    .filter(|name| !names.contains(name))
+                    .cloned()
+                    .collect();
+                (!missing.is_empty()).then(|| {
+                    Change::new(
+                        Action::Update,
+                        format!("does not cover {}", missing.join(", ")),
+                    )
+                })
+            }
+        }
+    }
+}

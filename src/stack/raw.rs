@@ -1,0 +1,81 @@
+//! The file as TOML gives it. Unknown keys are errors; values are parsed by their newtypes.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{ContainerKind, Issuer, Program, Require};
+use crate::model::{Cidr, HostPattern, ImageRef, Name, UrlPath};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawStack {
+    pub(super) name: Spanned<Name>,
+    pub(super) hosts: Spanned<Vec<HostPattern>>,
+    pub(super) tls: RawTls,
+    #[serde(default)]
+    pub(super) site: Vec<Spanned<RawSite>>,
+    #[serde(default)]
+    pub(super) app: BTreeMap<Name, RawApp>,
+    #[serde(default)]
+    pub(super) container: BTreeMap<Name, RawContainer>,
+    #[serde(default)]
+    pub(super) firewall: RawFirewall,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawTls {
+    pub(super) issuer: Issuer,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawSite {
+    pub(super) path: Spanned<UrlPath>,
+    pub(super) name: Option<Spanned<Name>>,
+    #[serde(rename = "static")]
+    pub(super) files: Option<Spanned<String>>,
+    pub(super) app: Option<Spanned<Name>>,
+    pub(super) access: Option<Spanned<RawAccess>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawAccess {
+    #[serde(default)]
+    pub(super) accounts: Option<Spanned<Vec<Name>>>,
+    #[serde(default)]
+    pub(super) allow: Option<Spanned<Vec<Cidr>>>,
+    #[serde(default)]
+    pub(super) require: Require,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawApp {
+    pub(super) serve: Program,
+    #[serde(default)]
+    pub(super) needs: Vec<Spanned<Name>>,
+    #[serde(default)]
+    pub(super) accounts: Vec<Name>,
+    pub(super) count_key: Option<Spanned<String>>,
+    pub(super) alias: Option<Name>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawContainer {
+    pub(super) kind: ContainerKind,
+    pub(super) name: Option<Name>,
+    pub(super) image: ImageRef,
+    pub(super) volume: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawFirewall {
+    #[serde(default)]
+    pub(super) allow: Vec<Spanned<String>>,
+}

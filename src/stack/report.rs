@@ -1,0 +1,98 @@
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+use crate::model::HELP_MARK;
+
+/// A stack file that cannot be used: what, where, and what to do.
+#[derive(Debug, Clone)]
+pub struct StackError {
+    path: PathBuf,
+    source: String,
+    span: Option<Range<usize>>,
+    message: String,
+    help: Option<String>,
+}
+
+impl std::error::Error for StackError {}
+
+impl StackError {
+    pub(super) fn new(
+        path: &Path,
+        source: &str,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: &str,
+    ) -> Self {
+        Self {
+            path: path.into(),
+            source: source.to_owned(),
+            span: Some(span),
+            message: message.into(),
+            help: Some(help.to_owned()),
+        }
+    }
+
+    /// An error of the file as a whole.
+    pub(super) fn whole(path: &Path, message: impl Into<String>, help: &str) -> Self {
+        Self {
+            path: path.into(),
+            source: String::new(),
+            span: None,
+            message: message.into(),
+            help: Some(help.to_owned()),
+        }
+    }
+
+    pub(super) fn toml(path: &Path, source: &str, error: &toml::de::Error) -> Self {
+        let text = error.message();
+        let (message, help) = match text.split_once(HELP_MARK) {
+            Some((message, help)) => (message, Some(help.to_owned())),
+            None => (text, None),
+        };
+        Self {
+            path: path.into(),
+            source: source.to_owned(),
+            span: error.span(),
+            message: message.trim_end().replace('\n', ", "),
+            help,
+        }
+    }
+
+    /// Line and column of the fault, counted from 1.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        let before = self.source.get(..self.span.as_ref()?.start)?;
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+        Some((line, column))
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+}
+
+impl std::fmt::Display for StackError {
+    /// The sentence, then the line with a caret below the fault.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = self.path.display().to_string();
+        let Some(span) = self.span.clone() else {
+            return write!(f, "{path}: {}", self.message);
+        };
+        let end = span.end.max(span.start).min(self.source.len());
+        let start = span.start.min(end);
+        // A table's span covers its whole body: point at its first line only.
+        let first_line = self.source[start..end]
+            .find('\n')
+            .map_or(end, |i| start + i);
+        let report = [Level::ERROR.primary_title(self.message.as_str()).element(
+            Snippet::source(self.source.as_str())
+                .path(path.as_str())
+                .annotation(AnnotationKind::Primary.span(start..first_line)),
+        )];
+        let text = Renderer::plain().render(&report);
+        f.write_str(text.strip_prefix("error: ").unwrap_or(&text))
+    }
+}

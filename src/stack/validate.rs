@@ -1,0 +1,483 @@
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::raw::{RawAccess, RawApp, RawContainer, RawSite, RawStack};
+use super::{Access, App, Container, Opening, Site, SiteContent, Stack, StackError};
+use crate::model::{HostPattern, Name};
+
+/// A stack file larger than this is a mistake.
+const SIZE_LIMIT: usize = 256 * 1024;
+
+/// Reads a stack file. `path` only names it in errors.
+///
+/// # Errors
+/// The first fault, with its place in the file and what to write instead.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Stack, StackError> {
+    if bytes.len() > SIZE_LIMIT {
+        let message = format!("{} bytes is too large for a stack file", bytes.len());
+        return Err(StackError::whole(
+            path,
+            message,
+            "256 KiB is the limit: is this the right file?",
+        ));
+    }
+    let source = std::str::from_utf8(bytes).map_err(|fault| {
+        let message = format!("not UTF-8 text from byte {}", fault.valid_up_to());
+        StackError::whole(path, message, "save the file as UTF-8")
+    })?;
+    if source.trim().is_empty() {
+        return Err(StackError::whole(
+            path,
+            "the file is empty",
+            "begin with `name = \"…\"`, or remove the file",
+        ));
+    }
+    let raw: RawStack =
+        toml::from_str(source).map_err(|error| StackError::toml(path, source, &error))?;
+    Validation { path, source }.stack(raw)
+}
+
+struct Validation<'a> {
+    path: &'a Path,
+    source: &'a str,
+}
+
+impl Validation<'_> {
+    fn fault<T>(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: &str,
+    ) -> Result<T, StackError> {
+        Err(StackError::new(self.path, self.source, span, message, help))
+    }
+
+    fn stack(&self, raw: RawStack) -> Result<Stack, StackError> {
+        self.file_name(&raw.name)?;
+        if raw.hosts.get_ref().is_empty() {
+            return self.fault(
+                raw.hosts.span(),
+                "no host names",
+                "write `hosts = [\"*\"]` or the names it answers to",
+            );
+        }
+        if raw.hosts.get_ref().len() > 1 && raw.hosts.get_ref().contains(&HostPattern::Any) {
+            return self.fault(
+                raw.hosts.span(),
+                "`*` beside other names",
+                "`*` already means any name: keep it alone, or leave it out",
+            );
+        }
+        if raw.site.is_empty() {
+            return self.fault(
+                raw.name.span(),
+                "the stack has no site",
+                "add a `[[site]]` with `path` and `static` or `app`",
+            );
+        }
+        let containers: Vec<Container> = raw
+            .container
+            .into_iter()
+            .map(|(role, container)| self.container(raw.name.get_ref(), role, container))
+            .collect::<Result<_, _>>()?;
+        let apps: Vec<App> = raw
+            .app
+            .into_iter()
+            .map(|(name, app)| self.app(name, app, &containers))
+            .collect::<Result<_, _>>()?;
+        let sites = self.sites(raw.site, &apps)?;
+        Ok(Stack {
+            name: raw.name.into_inner(),
+            hosts: raw.hosts.into_inner(),
+            issuer: raw.tls.issuer,
+            sites,
+            apps,
+            containers,
+            firewall: raw
+                .firewall
+                .allow
+                .iter()
+                .map(|text| self.opening(text))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn file_name(&self, name: &Spanned<Name>) -> Result<(), StackError> {
+        let stem = self.path.file_stem().and_then(|stem| stem.to_str());
+        if stem == Some(name.get_ref().as_str()) {
+            return Ok(());
+        }
+        let message = format!(
+            "the file of stack `{}` must be called `{}.toml`",
+            name.get_ref(),
+            name.get_ref()
+        );
+        self.fault(name.span(), message, "rename the file, or change the name")
+    }
+
+    fn sites(&self, raw: Vec<Spanned<RawSite>>, apps: &[App]) -> Result<Vec<Site>, StackError> {
+        let mut paths = BTreeSet::new();
+        let mut names = BTreeSet::new();
+        let mut sites = Vec::new();
+        for site in raw {
+            let span = site.span();
+            let site = site.into_inner();
+            let (path, path_span) = (site.path.get_ref().clone(), site.path.span());
+            let content = self.content(&site, span.clone(), apps)?;
+            let name = match (site.name, &content) {
+                (Some(name), _) => name.into_inner(),
+                (None, SiteContent::Seeded(name) | SiteContent::App(name)) => name.clone(),
+                (None, SiteContent::Directory(_)) => {
+                    return self.fault(
+                        span,
+                        "a site of your own directory has no name",
+                        "add `name = \"…\"`: it names the logs",
+                    );
+                }
+            };
+            if !paths.insert(path.prefix().to_owned()) {
+                return self.fault(
+                    path_span,
+                    format!("two sites at `{path}`"),
+                    "give each site its own path",
+                );
+            }
+            if !names.insert(name.clone()) {
+                return self.fault(
+                    span,
+                    format!("two sites called `{name}`"),
+                    "give each site its own `name`",
+                );
+            }
+            let access = site.access.map(|access| self.access(access)).transpose()?;
+            sites.push(Site {
+                name,
+                path,
+                content,
+                access,
+            });
+        }
+        Ok(sites)
+    }
+
+    fn content(
+        &self,
+        site: &RawSite,
+        span: Range<usize>,
+        apps: &[App],
+    ) -> Result<SiteContent, StackError> {
+        match (&site.files, &site.app) {
+            (Some(files), None) => self.files(files),
+            (None, Some(app)) if apps.iter().any(|known| &known.name == app.get_ref()) => {
+                Ok(SiteContent::App(app.get_ref().clone()))
+            }
+            (None, Some(app)) => {
+                let message = format!("there is no app called `{}`", app.get_ref());
+                self.fault(
+                    app.span(),
+                    message,
+                    "declare it as `[app.NAME]`, or correct the name",
+                )
+            }
+            (Some(files), Some(_)) => self.fault(
+                files.span(),
+                "both `static` and `app`",
+                "a site is one of them: make two sites",
+            ),
+            (None, None) => self.fault(
+                span,
+                "the site serves nothing",
+                "add `static = \"…\"` or `app = \"…\"`",
+            ),
+        }
+    }
+
+    fn files(&self, files: &Spanned<String>) -> Result<SiteContent, StackError> {
+        let text = files.get_ref();
+        if !text.starts_with('/') {
+            return match text.parse::<Name>() {
+                Ok(name) => Ok(SiteContent::Seeded(name)),
+                Err(refused) => self.fault(
+                    files.span(),
+                    refused.message,
+                    "write a name, or a directory that begins with `/`",
+                ),
+            };
+        }
+        let plain = text.split('/').skip(1).all(|part| {
+            !part.is_empty()
+                && part != "."
+                && part != ".."
+                && part
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        });
+        if plain {
+            Ok(SiteContent::Directory(PathBuf::from(text)))
+        } else {
+            let message = format!("`{}` is not a plain directory path", text.escape_default());
+            self.fault(
+                files.span(),
+                message,
+                "use letters, digits and `. _ -` between single slashes, no final slash",
+            )
+        }
+    }
+
+    fn access(&self, access: Spanned<RawAccess>) -> Result<Access, StackError> {
+        let span = access.span();
+        let access = access.into_inner();
+        // An empty list is a door somebody forgot to describe: never read it as "everybody".
+        if let Some(list) = access
+            .accounts
+            .as_ref()
+            .filter(|list| list.get_ref().is_empty())
+        {
+            return self.fault(
+                list.span(),
+                "the account list is empty",
+                "name an account, or leave `accounts` out",
+            );
+        }
+        if let Some(list) = access
+            .allow
+            .as_ref()
+            .filter(|list| list.get_ref().is_empty())
+        {
+            return self.fault(
+                list.span(),
+                "the allowlist is empty",
+                "name an address or range, or leave `allow` out",
+            );
+        }
+        if access.accounts.is_none() && access.allow.is_none() {
+            return self.fault(
+                span,
+                "the access rule names nobody",
+                "add `accounts` or `allow`, or leave `access` out",
+            );
+        }
+        Ok(Access {
+            accounts: access.accounts.map(Spanned::into_inner).unwrap_or_default(),
+            allow: access.allow.map(Spanned::into_inner).unwrap_or_default(),
+            require: access.require,
+        })
+    }
+
+    fn app(&self, name: Name, raw: RawApp, containers: &[Container]) -> Result<App, StackError> {
+        for need in &raw.needs {
+            if !containers
+                .iter()
+                .any(|container| &container.role == need.get_ref())
+            {
+                let message = format!("there is no container called `{}`", need.get_ref());
+                return self.fault(
+                    need.span(),
+                    message,
+                    "declare it as `[container.NAME]`, or correct the name",
+                );
+            }
+        }
+        let count_key = match raw.count_key {
+            None => "visits".to_owned(),
+            Some(key) if is_key(key.get_ref()) => key.into_inner(),
+            Some(key) => {
+                return self.fault(
+                    key.span(),
+                    "not a key",
+                    "use letters, digits and `_ : . -`, 100 characters at most",
+                );
+            }
+        };
+        Ok(App {
+            name,
+            program: raw.serve,
+            needs: raw.needs.into_iter().map(Spanned::into_inner).collect(),
+            accounts: raw.accounts,
+            count_key,
+            alias: raw.alias,
+        })
+    }
+
+    fn container(
+        &self,
+        stack: &Name,
+        role: Name,
+        raw: RawContainer,
+    ) -> Result<Container, StackError> {
+        let name = match raw.name {
+            Some(name) => name,
+            None => match format!("{stack}-{role}").parse() {
+                Ok(name) => name,
+                Err(_) => role.clone(),
+            },
+        };
+        let volume = match raw.volume {
+            None => format!("{name}-data"),
+            // Docker's own grammar for volume names.
+            Some(volume) if is_volume(volume.get_ref()) => volume.into_inner(),
+            Some(volume) => {
+                return self.fault(
+                    volume.span(),
+                    "not a volume name",
+                    "use letters, digits and `_ . -`, a letter or digit first",
+                );
+            }
+        };
+        Ok(Container {
+            role,
+            kind: raw.kind,
+            name,
+            image: raw.image,
+            volume,
+        })
+    }
+
+    fn opening(&self, text: &Spanned<String>) -> Result<Opening, StackError> {
+        if text.get_ref() == "ssh" {
+            return Ok(Opening::Ssh);
+        }
+        let port = text
+            .get_ref()
+            .strip_suffix("/tcp")
+            .and_then(|port| port.parse::<u16>().ok());
+        match port.filter(|port| *port != 0) {
+            Some(port) => Ok(Opening::Tcp(port)),
+            None => {
+                let message = format!("`{}` is not a port", text.get_ref().escape_default());
+                self.fault(
+                    text.span(),
+                    message,
+                    "write `ssh` or a port such as `443/tcp`",
+                )
+            }
+        }
+    }
+}
+
+fn is_key(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 100
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_:.-".contains(c))
+}
+
+fn is_volume(text: &str) -> bool {
+    text.len() >= 2
+        && text.len() <= 128
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::DEFAULT;
+
+    fn parse_text(text: &str) -> Result<Stack, StackError> {
+        parse(
+            Path::new("/etc/tavern/stacks/counter.toml"),
+            text.as_bytes(),
+        )
+    }
+
+    #[test]
+    fn the_default_stack_parses() {
+        let stack = parse_text(DEFAULT).unwrap();
+        assert!(stack.is_default_server());
+        assert_eq!(stack.sites.len(), 4);
+        assert_eq!(stack.sites[2].access.as_ref().unwrap().allow.len(), 4);
+        assert_eq!(
+            stack.firewall,
+            [Opening::Ssh, Opening::Tcp(80), Opening::Tcp(443)]
+        );
+    }
+
+    /// Each fault: what is replaced in the default stack, by what, and the words and line owed.
+    #[test]
+    fn faults_name_line_and_remedy() {
+        let cases: &[(&str, &str, &str, usize)] = &[
+            ("issuer =", "isuer =", "unknown field `isuer`", 8),
+            (
+                "name = \"counter\"",
+                "name = \"Counter\"",
+                "is not a name",
+                4,
+            ),
+            (
+                "name = \"counter\"",
+                "name = \"other\"",
+                "must be called `other.toml`",
+                4,
+            ),
+            (
+                "hosts = [\"*\"]",
+                "hosts = [\"a;b\"]",
+                "is not a host name",
+                5,
+            ),
+            (
+                "hosts = [\"*\"]",
+                "hosts = [\"*\", \"a.org\"]",
+                "`*` beside other names",
+                5,
+            ),
+            ("hosts = [\"*\"]", "hosts = []", "no host names", 5),
+            ("path = \"/open\"", "path = \"/\"", "two sites at `/`", 16),
+            ("path = \"/open\"", "path = \"/../x\"", "is not a path", 16),
+            (
+                "app = \"counter\"",
+                "app = \"cuonter\"",
+                "no app called `cuonter`",
+                29,
+            ),
+            (
+                "needs = [\"redis\"]",
+                "needs = [\"radis\"]",
+                "no container called `radis`",
+                33,
+            ),
+            ("\"10.0.0.5\"", "\"10.0.0.5/8\"", "host bits", 24),
+            ("\"10.0.0.5\"", "\"0.0.0.0/0\"", "allows everybody", 24),
+            (
+                "image = \"redis:7-alpine\"",
+                "image = \"redis\"",
+                "not an image with a tag",
+                41,
+            ),
+            ("\"443/tcp\"", "\"https\"", "is not a port", 45),
+            (
+                "serve = \"counter\"",
+                "serve = \"cuonter\"",
+                "unknown variant",
+                32,
+            ),
+            ("[firewall]", "[firewall", "unclosed table", 44),
+        ];
+        for (from, to, words, line) in cases {
+            assert!(DEFAULT.contains(from), "{from}");
+            let error = parse_text(&DEFAULT.replacen(from, to, 1)).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(words), "{to}: {text}");
+            assert_eq!(error.position().map(|p| p.0), Some(*line), "{to}: {text}");
+            assert!(text.contains("counter.toml:"), "{to}: {text}");
+        }
+    }
+
+    #[test]
+    fn hostile_files_are_refused_without_panic() {
+        let deep = format!("x = {}{}", "[".repeat(5000), "]".repeat(5000));
+        let large = "#".repeat(SIZE_LIMIT + 1);
+        let nul = "name = \"a\0b\"".to_owned();
+        for text in ["", "\u{feff}", "name", &deep, &large, &nul, &DEFAULT[..200]] {
+            assert!(parse_text(text).is_err());
+        }
+        assert!(parse(Path::new("counter.toml"), &[0xff, 0xfe, 0x00]).is_err());
+    }
+}
