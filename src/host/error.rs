@@ -1,0 +1,97 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the machine refused.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// A file operation.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+    /// A program that is not there or cannot be started.
+    #[error("cannot run {program}: {source}")]
+    Spawn {
+        /// The program.
+        program: String,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+    /// A program that failed.
+    #[error("`{program} {args}` failed ({status}): {tail}")]
+    Failed {
+        /// The program.
+        program: String,
+        /// Its arguments.
+        args: String,
+        /// Exit code or signal.
+        status: String,
+        /// The end of what it said.
+        tail: String,
+    },
+    /// A program that did not end.
+    #[error("`{program} {args}` was still running after {} s and was ended", limit.as_secs())]
+    Timeout {
+        /// The program.
+        program: String,
+        /// Its arguments.
+        args: String,
+        /// The bound.
+        limit: Duration,
+    },
+    /// The Docker engine.
+    #[error("docker: {message}")]
+    Docker {
+        /// What it said.
+        message: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// nginx refuses its configuration.
+    #[error("nginx refuses its configuration: {0}")]
+    Nginx(String),
+    /// A user or group that does not exist.
+    #[error("there is no {0}")]
+    NoAccount(String),
+    /// Something that could not be made sense of.
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+impl HostError {
+    pub(super) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+        source: std::io::Error,
+    ) -> Self {
+        Self::Io {
+            action,
+            path: path.into(),
+            source,
+        }
+    }
+
+    /// What to do about it, where there is something better than reading the message.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Io { source, path, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => Some("run it with sudo".into()),
+                std::io::ErrorKind::StorageFull => {
+                    Some(format!("free some space on the file system of {} (`df -h`), then run it again", path.display()))
+                }
+                std::io::ErrorKind::ReadOnlyFilesystem => {
+                    Some("the file system is mounted read-only: `mount -o remount,rw`, or look at `dmesg` for disk errors".into())
+                }
+                _ => None,
+            },
+            Self::Docker { help, .. } => Some((*help).into()),
+            Self::Nginx(_) => Some("`sudo nginx -t` shows the same; mend that file first, Tavern does not touch it".into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,435 @@
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the door to the file system"
+)]
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use super::{HostError, RealAccounts, accounts::Accounts as _};
+use crate::model::Mode;
+use crate::resource::{BinaryState, Owner, PathState};
+
+/// Files are read whole up to this; nothing that Tavern manages is larger.
+const READ_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// Files and directories. Writes are atomic and on disk when they return.
+pub trait Files: Send + Sync {
+    /// What is at `path`, links not followed.
+    ///
+    /// # Errors
+    /// When the kernel refuses, other than that there is nothing.
+    fn state(&self, path: &Path) -> Result<PathState, HostError>;
+
+    /// The bytes of a file, or nothing if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, HostError>;
+
+    /// Writes a file: temporary beside it, synced, renamed, directory synced.
+    ///
+    /// # Errors
+    /// When it cannot be written; what was there is untouched.
+    fn write(&self, path: &Path, bytes: &[u8], mode: Mode, owner: &Owner) -> Result<(), HostError>;
+
+    /// Makes a directory, or gives one its mode and owner.
+    ///
+    /// # Errors
+    /// When it cannot.
+    fn make_directory(&self, path: &Path, mode: Mode, owner: &Owner) -> Result<(), HostError>;
+
+    /// Makes or replaces a link.
+    ///
+    /// # Errors
+    /// When it cannot.
+    fn link(&self, path: &Path, target: &Path) -> Result<(), HostError>;
+
+    /// Removes a file or link; nothing there is fine.
+    ///
+    /// # Errors
+    /// When it is there and stays.
+    fn remove(&self, path: &Path) -> Result<(), HostError>;
+
+    /// Removes a directory if it is empty; says whether it is gone.
+    ///
+    /// # Errors
+    /// When the kernel refuses for another reason.
+    fn remove_directory(&self, path: &Path) -> Result<bool, HostError>;
+
+    /// Removes a directory with all that is in it; nothing there is fine.
+    ///
+    /// # Errors
+    /// When something stays.
+    fn remove_tree(&self, path: &Path) -> Result<(), HostError>;
+
+    /// The names in a directory, sorted; empty if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn list(&self, path: &Path) -> Result<Vec<PathBuf>, HostError>;
+
+    /// The running program beside the file at `path`.
+    ///
+    /// # Errors
+    /// When either cannot be read.
+    fn binary_state(&self, path: &Path) -> Result<BinaryState, HostError>;
+
+    /// Copies the running program to `path`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn install_binary(&self, path: &Path) -> Result<(), HostError>;
+
+    /// Free bytes and free inodes of the file system that holds `path`.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn free_space(&self, path: &Path) -> Result<(u64, u64), HostError>;
+}
+
+/// The real file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealFiles;
+
+const SELF: &str = "/proc/self/exe";
+
+impl Files for RealFiles {
+    fn state(&self, path: &Path) -> Result<PathState, HostError> {
+        let data = match fs::symlink_metadata(path) {
+            Ok(data) => data,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(PathState::Absent);
+            }
+            Err(error) => return Err(HostError::io("look at", path, error)),
+        };
+        let mode = Mode(data.mode() & 0o7777);
+        let owner = RealAccounts.owner(data.uid(), data.gid());
+        let kind = data.file_type();
+        if kind.is_symlink() {
+            let target = fs::read_link(path).map_err(|error| HostError::io("read", path, error))?;
+            Ok(PathState::Link { target })
+        } else if kind.is_dir() {
+            Ok(PathState::Directory { mode, owner })
+        } else if kind.is_file() {
+            Ok(PathState::File {
+                content: self.read(path)?.unwrap_or_default(),
+                mode,
+                owner,
+            })
+        } else {
+            Ok(PathState::Other)
+        }
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, HostError> {
+        let file = match fs::File::open(path) {
+            Ok(file) => file,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(HostError::io("read", path, error)),
+        };
+        let mut bytes = Vec::new();
+        file.take(READ_LIMIT)
+            .read_to_end(&mut bytes)
+            .map_err(|error| HostError::io("read", path, error))?;
+        Ok(Some(bytes))
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8], mode: Mode, owner: &Owner) -> Result<(), HostError> {
+        place(path, mode, owner, |file| file.write_all(bytes))
+    }
+
+    fn make_directory(&self, path: &Path, mode: Mode, owner: &Owner) -> Result<(), HostError> {
+        match fs::create_dir(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && is_directory(path) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if let Some(parent) = path.parent() {
+                    self.make_directory(parent, Mode(0o755), &Owner::root())?;
+                }
+                fs::create_dir(path)
+                    .map_err(|error| HostError::io("make directory", path, error))?;
+            }
+            Err(error) => return Err(HostError::io("make directory", path, error)),
+        }
+        give(path, mode, owner)?;
+        sync_parent(path)
+    }
+
+    fn link(&self, path: &Path, target: &Path) -> Result<(), HostError> {
+        let failed = |error| HostError::io("link", path, error);
+        let temporary = temporary_name(path);
+        let _ = fs::remove_file(&temporary);
+        symlink(target, &temporary).map_err(failed)?;
+        fs::rename(&temporary, path).map_err(|error| {
+            let _ = fs::remove_file(&temporary);
+            failed(error)
+        })?;
+        sync_parent(path)
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), HostError> {
+        match fs::remove_file(path) {
+            Ok(()) => sync_parent(path),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(HostError::io("remove", path, error)),
+        }
+    }
+
+    fn remove_directory(&self, path: &Path) -> Result<bool, HostError> {
+        match fs::remove_dir(path) {
+            Ok(()) => sync_parent(path).map(|()| true),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound => Ok(true),
+                ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory => Ok(false),
+                _ => Err(HostError::io("remove", path, error)),
+            },
+        }
+    }
+
+    fn remove_tree(&self, path: &Path) -> Result<(), HostError> {
+        match fs::remove_dir_all(path) {
+            Ok(()) => sync_parent(path),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(HostError::io("remove", path, error)),
+        }
+    }
+
+    fn list(&self, path: &Path) -> Result<Vec<PathBuf>, HostError> {
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(HostError::io("list", path, error)),
+        };
+        let mut paths: Vec<_> = entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .collect();
+        paths.sort();
+        Ok(paths)
+    }
+
+    fn binary_state(&self, path: &Path) -> Result<BinaryState, HostError> {
+        let found = match fs::symlink_metadata(path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BinaryState::Absent),
+            Err(error) => return Err(HostError::io("look at", path, error)),
+        };
+        if !found.is_file() {
+            return Ok(BinaryState::NotAFile);
+        }
+        let own = fs::metadata(SELF).map_err(|error| HostError::io("look at", SELF, error))?;
+        let usable = found.mode() & 0o7777 == 0o755 && found.uid() == 0;
+        if usable && (own.dev(), own.ino()) == (found.dev(), found.ino()) {
+            return Ok(BinaryState::Same);
+        }
+        if !usable || own.len() != found.len() {
+            return Ok(BinaryState::Differs);
+        }
+        Ok(if same_bytes(Path::new(SELF), path)? {
+            BinaryState::Same
+        } else {
+            BinaryState::Differs
+        })
+    }
+
+    fn install_binary(&self, path: &Path) -> Result<(), HostError> {
+        let mut own = fs::File::open(SELF).map_err(|error| HostError::io("read", SELF, error))?;
+        place(path, Mode(0o755), &Owner::root(), |file| {
+            std::io::copy(&mut own, file).map(|_| ())
+        })
+    }
+
+    fn free_space(&self, path: &Path) -> Result<(u64, u64), HostError> {
+        let existing = path
+            .ancestors()
+            .find(|part| part.exists())
+            .unwrap_or(Path::new("/"));
+        let stat = nix::sys::statvfs::statvfs(existing)
+            .map_err(|error| HostError::io("look at", existing, error.into()))?;
+        Ok((
+            stat.blocks_available() * stat.fragment_size(),
+            stat.files_available(),
+        ))
+    }
+}
+
+/// Names a file that the next run may sweep; hidden, so that nothing includes it.
+fn temporary_name(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.tavern-tmp"))
+}
+
+fn place(
+    path: &Path,
+    mode: Mode,
+    owner: &Owner,
+    fill: impl FnOnce(&mut fs::File) -> std::io::Result<()>,
+) -> Result<(), HostError> {
+    let temporary = temporary_name(path);
+    let result = fill_and_rename(path, &temporary, mode, owner, fill);
+    if result.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    result
+}
+
+fn fill_and_rename(
+    path: &Path,
+    temporary: &Path,
+    mode: Mode,
+    owner: &Owner,
+    fill: impl FnOnce(&mut fs::File) -> std::io::Result<()>,
+) -> Result<(), HostError> {
+    let failed = |error| HostError::io("write", path, error);
+    let _ = fs::remove_file(temporary);
+    let mut options = fs::OpenOptions::new();
+    // create_new: a link planted under the temporary's name is not followed.
+    options.write(true).create_new(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(temporary).map_err(failed)?;
+    fill(&mut file).map_err(failed)?;
+    give(temporary, mode, owner)?;
+    file.sync_all().map_err(failed)?;
+    fs::rename(temporary, path).map_err(failed)?;
+    sync_parent(path)
+}
+
+fn give(path: &Path, mode: Mode, owner: &Owner) -> Result<(), HostError> {
+    let (uid, gid) = RealAccounts.ids(owner)?;
+    let data = fs::symlink_metadata(path).map_err(|error| HostError::io("look at", path, error))?;
+    if (data.uid(), data.gid()) != (uid, gid) {
+        chown(path, Some(uid), Some(gid))
+            .map_err(|error| HostError::io("give away", path, error))?;
+    }
+    // After chown, which clears set-id bits.
+    if data.mode() & 0o7777 != mode.0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode.0))
+            .map_err(|error| HostError::io("set the mode of", path, error))?;
+    }
+    Ok(())
+}
+
+fn sync_parent(path: &Path) -> Result<(), HostError> {
+    let Some(parent) = path.parent() else {
+        return Ok(());
+    };
+    fs::File::open(parent)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| HostError::io("sync", parent, error))
+}
+
+fn is_directory(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|data| data.is_dir())
+}
+
+fn same_bytes(a: &Path, b: &Path) -> Result<bool, HostError> {
+    let open =
+        |path: &Path| fs::File::open(path).map_err(|error| HostError::io("read", path, error));
+    let (mut a_file, mut b_file) = (open(a)?, open(b)?);
+    let (mut a_part, mut b_part) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        let count = a_file
+            .read(&mut a_part)
+            .map_err(|error| HostError::io("read", a, error))?;
+        if count == 0 {
+            return Ok(true);
+        }
+        if b_file.read_exact(&mut b_part[..count]).is_err() || a_part[..count] != b_part[..count] {
+            return Ok(false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn me() -> Owner {
+        RealAccounts.owner(
+            nix::unistd::getuid().as_raw(),
+            nix::unistd::getgid().as_raw(),
+        )
+    }
+
+    #[test]
+    fn a_write_is_whole_and_leaves_no_temporary() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.conf");
+        RealFiles.write(&path, b"one", Mode(0o640), &me()).unwrap();
+        RealFiles.write(&path, b"two", Mode(0o600), &me()).unwrap();
+        assert_eq!(
+            RealFiles.state(&path).unwrap(),
+            PathState::File {
+                content: b"two".to_vec(),
+                mode: Mode(0o600),
+                owner: me()
+            }
+        );
+        assert_eq!(RealFiles.list(dir.path()).unwrap(), [path]);
+    }
+
+    #[test]
+    fn a_planted_link_is_replaced_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, victim) = (dir.path().join("a"), dir.path().join("victim"));
+        RealFiles
+            .write(&victim, b"keep", Mode(0o600), &me())
+            .unwrap();
+        RealFiles.link(&temporary_name(&path), &victim).unwrap();
+        RealFiles.write(&path, b"new", Mode(0o600), &me()).unwrap();
+        assert_eq!(RealFiles.read(&victim).unwrap().unwrap(), b"keep");
+    }
+
+    #[test]
+    fn a_failed_write_keeps_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        RealFiles.write(&path, b"old", Mode(0o600), &me()).unwrap();
+        let nobody = Owner {
+            user: "no-such-user".into(),
+            group: "root".into(),
+        };
+        assert!(
+            RealFiles
+                .write(&path, b"new", Mode(0o600), &nobody)
+                .is_err()
+        );
+        assert_eq!(RealFiles.read(&path).unwrap().unwrap(), b"old");
+        assert_eq!(RealFiles.list(dir.path()).unwrap(), [path]);
+    }
+
+    #[test]
+    fn directories_get_their_mode_and_stay_when_not_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d");
+        RealFiles
+            .make_directory(&path, Mode(0o2770), &me())
+            .unwrap();
+        assert_eq!(
+            RealFiles.state(&path).unwrap(),
+            PathState::Directory {
+                mode: Mode(0o2770),
+                owner: me()
+            }
+        );
+        RealFiles
+            .write(&path.join("f"), b"", Mode(0o600), &me())
+            .unwrap();
+        assert!(!RealFiles.remove_directory(&path).unwrap());
+        RealFiles.remove_tree(&path).unwrap();
+        assert_eq!(RealFiles.state(&path).unwrap(), PathState::Absent);
+    }
+}

@@ -1,0 +1,72 @@
+//! The only door to the machine: one narrow trait per concern, each with its real form.
+//!
+//! Everything else in Tavern is data; what happens on the host happens through a [`Host`].
+
+mod accounts;
+mod clock;
+mod docker;
+mod error;
+mod facts;
+mod files;
+mod firewall;
+mod net;
+mod nginx;
+mod nginx_rivals;
+mod packages;
+mod process;
+mod systemd;
+
+pub use accounts::{Accounts, RealAccounts};
+pub use clock::{Clock, RealClock};
+pub use docker::{ContainerSpec, Docker, FoundContainer, FoundVolume, RealDocker};
+pub use error::HostError;
+pub use facts::gather;
+pub use files::{Files, RealFiles};
+pub use firewall::{Firewall, RealFirewall};
+pub use net::{Listener, Net, RealNet};
+pub use nginx::{Nginx, RealNginx};
+pub use packages::{Packages, RealPackages};
+pub use process::{Invocation, Outcome, Processes, RealProcesses};
+pub use systemd::{RealSystemd, Systemd, UnitReport};
+
+/// The machine, as a set of doors.
+pub struct Host {
+    /// Files and directories.
+    pub files: Box<dyn Files>,
+    /// Child processes.
+    pub processes: Box<dyn Processes>,
+    /// systemd.
+    pub systemd: Box<dyn Systemd>,
+    /// nginx.
+    pub nginx: Box<dyn Nginx>,
+    /// Docker.
+    pub docker: Box<dyn Docker>,
+    /// apt and dpkg.
+    pub packages: Box<dyn Packages>,
+    /// Users and groups.
+    pub accounts: Box<dyn Accounts>,
+    /// ufw.
+    pub firewall: Box<dyn Firewall>,
+    /// Addresses and listeners.
+    pub net: Box<dyn Net>,
+    /// The time.
+    pub clock: Box<dyn Clock>,
+}
+
+impl Host {
+    /// This machine.
+    pub fn real() -> Self {
+        Self {
+            files: Box::new(RealFiles),
+            processes: Box::new(RealProcesses),
+            systemd: Box::new(RealSystemd),
+            nginx: Box::new(RealNginx),
+            docker: Box::new(RealDocker::default()),
+            packages: Box::new(RealPackages),
+            accounts: Box::new(RealAccounts),
+            firewall: Box::new(RealFirewall),
+            net: Box::new(RealNet),
+            clock: Box::new(RealClock),
+        }
+    }
+}

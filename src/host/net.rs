@@ -1,0 +1,177 @@
+#![allow(clippy::disallowed_methods, reason = "reads /proc")]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use nix::ifaddrs::getifaddrs;
+
+/// A TCP socket that listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The address it is bound to; unspecified for any.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// Who holds it: process number and name, if we may see it.
+    pub owner: Option<(u32, String)>,
+}
+
+/// Addresses and listeners of the host.
+pub trait Net: Send + Sync {
+    /// Addresses of the interfaces, loopback and link-local left out.
+    fn addresses(&self) -> Vec<IpAddr>;
+
+    /// Whether the kernel has IPv6.
+    fn has_ipv6(&self) -> bool;
+
+    /// All TCP sockets that listen.
+    fn listeners(&self) -> Vec<Listener>;
+}
+
+/// The machine's network.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealNet;
+
+impl Net for RealNet {
+    fn addresses(&self) -> Vec<IpAddr> {
+        let Ok(interfaces) = getifaddrs() else {
+            return Vec::new();
+        };
+        let mut found: Vec<IpAddr> = interfaces
+            // Docker's bridges are nobody's way to this host.
+            .filter(|interface| {
+                !["docker", "br-", "veth"]
+                    .iter()
+                    .any(|p| interface.interface_name.starts_with(p))
+            })
+            .filter_map(|interface| {
+                let address = interface.address?;
+                let v4 = address.as_sockaddr_in().map(|a| IpAddr::from(a.ip()));
+                v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::from(a.ip())))
+            })
+            .filter(|address| match address {
+                IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+                IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+            })
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn has_ipv6(&self) -> bool {
+        std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+    }
+
+    fn listeners(&self) -> Vec<Listener> {
+        let mut sockets = Vec::new();
+        for (file, v6) in [("/proc/net/tcp", false), ("/proc/net/tcp6", true)] {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            sockets.extend(
+                text.lines()
+                    .skip(1)
+                    .filter_map(|line| parse_listener(line, v6)),
+            );
+        }
+        let owners = socket_owners();
+        sockets
+            .into_iter()
+            .map(|(address, port, inode)| Listener {
+                address,
+                port,
+                owner: owners.get(&inode).cloned(),
+            })
+            .collect()
+    }
+}
+
+/// A line of `/proc/net/tcp`, if its socket listens (state 0A): address, port, inode.
+fn parse_listener(line: &str, v6: bool) -> Option<(IpAddr, u16, u64)> {
+    let words: Vec<_> = line.split_whitespace().collect();
+    if *words.get(3)? != "0A" {
+        return None;
+    }
+    let (address, port) = words.get(1)?.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    // The kernel prints 32-bit words in its own byte order.
+    let word = |i: usize| {
+        u32::from_str_radix(address.get(i * 8..i * 8 + 8)?, 16)
+            .ok()
+            .map(u32::to_ne_bytes)
+    };
+    let address = if v6 {
+        let mut bytes = [0; 16];
+        for i in 0..4 {
+            bytes[i * 4..i * 4 + 4].copy_from_slice(&word(i)?);
+        }
+        IpAddr::from(Ipv6Addr::from(bytes)).to_canonical()
+    } else {
+        IpAddr::from(Ipv4Addr::from(word(0)?))
+    };
+    Some((address, port, words.get(9)?.parse().ok()?))
+}
+
+/// Process number and name by socket inode, for the processes we may look into.
+fn socket_owners() -> BTreeMap<u64, (u32, String)> {
+    let mut owners = BTreeMap::new();
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return owners;
+    };
+    for process in processes.flatten() {
+        let Ok(pid) = process.file_name().to_string_lossy().parse::<u32>() else {
+            continue;
+        };
+        let Ok(descriptors) = std::fs::read_dir(process.path().join("fd")) else {
+            continue;
+        };
+        for descriptor in descriptors.flatten() {
+            let Ok(target) = std::fs::read_link(descriptor.path()) else {
+                continue;
+            };
+            let inode = target
+                .to_str()
+                .and_then(|text| text.strip_prefix("socket:["))
+                .and_then(|text| text.strip_suffix(']'))
+                .and_then(|text| text.parse::<u64>().ok());
+            if let Some(inode) = inode {
+                // The lowest process number wins: nginx's master, not its workers.
+                owners
+                    .entry(inode)
+                    .and_modify(|(p, n)| {
+                        if pid < *p {
+                            *p = pid;
+                            *n = name_of(&process.path());
+                        }
+                    })
+                    .or_insert_with(|| (pid, name_of(&process.path())));
+            }
+        }
+    }
+    owners
+}
+
+fn name_of(process: &Path) -> String {
+    std::fs::read_to_string(process.join("comm"))
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_its_own_listener() {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let found = RealNet
+            .listeners()
+            .into_iter()
+            .find(|l| l.port == port)
+            .unwrap();
+        assert_eq!(found.address, IpAddr::from(Ipv4Addr::LOCALHOST));
+        assert_eq!(found.owner.unwrap().0, std::process::id());
+    }
+}

@@ -1,0 +1,173 @@
+use std::path::Path;
+
+/// A server block of somebody else's configuration, as far as it matters to us.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ForeignServer {
+    /// Ports it listens on.
+    pub(super) ports: Vec<u16>,
+    /// It says `default_server`.
+    pub(super) is_default: bool,
+    /// Its names.
+    pub(super) names: Vec<String>,
+}
+
+impl ForeignServer {
+    /// It answers to whatever name comes: no name, `_`, or an address.
+    pub(super) fn is_catch_all(&self) -> bool {
+        self.is_default
+            || self.names.iter().all(|name| {
+                name == "_" || name.is_empty() || name.parse::<std::net::IpAddr>().is_ok()
+            })
+    }
+}
+
+/// The server blocks of a configuration text. Lenient: what cannot be read is left out,
+/// because nginx itself judges the whole afterwards.
+pub(super) fn servers(text: &str) -> Vec<ForeignServer> {
+    let words = words(text);
+    let mut servers = Vec::new();
+    let mut depth = 0_usize;
+    let mut current: Option<(usize, ForeignServer)> = None;
+    let mut directive: Vec<&str> = Vec::new();
+    for word in &words {
+        match word.as_str() {
+            "{" => {
+                if directive == ["server"] {
+                    current = Some((depth, ForeignServer::default()));
+                }
+                depth += 1;
+                directive.clear();
+            }
+            "}" => {
+                depth = depth.saturating_sub(1);
+                if current.as_ref().is_some_and(|(at, _)| *at == depth)
+                    && let Some((_, server)) = current.take()
+                {
+                    servers.push(server);
+                }
+                directive.clear();
+            }
+            ";" => {
+                if let Some((at, server)) = &mut current
+                    && depth == *at + 1
+                {
+                    note(server, &directive);
+                }
+                directive.clear();
+            }
+            word => directive.push(word),
+        }
+    }
+    for server in &mut servers {
+        if server.ports.is_empty() {
+            server.ports.push(80); // nginx's default when there is no `listen`
+        }
+    }
+    servers
+}
+
+fn note(server: &mut ForeignServer, directive: &[&str]) {
+    match directive {
+        ["listen", endpoint, options @ ..] => {
+            if !endpoint.starts_with("unix:") {
+                let port = endpoint
+                    .rsplit(':')
+                    .next()
+                    .and_then(|port| port.parse().ok())
+                    .unwrap_or(80);
+                server.ports.push(port);
+            }
+            server.is_default |= options
+                .iter()
+                .any(|option| matches!(*option, "default_server" | "default"));
+        }
+        ["server_name", names @ ..] => server
+            .names
+            .extend(names.iter().map(|name| (*name).to_owned())),
+        _ => {}
+    }
+}
+
+/// nginx's lexical rules: words, quotes, `{` `}` `;`, comments.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '#' if word.is_empty() => while chars.next_if(|c| *c != '\n').is_some() {},
+            '"' | '\'' if word.is_empty() => {
+                let mut quoted = String::new();
+                while let Some(inner) = chars.next() {
+                    match inner {
+                        '\\' => quoted.extend(chars.next()),
+                        end if end == c => break,
+                        other => quoted.push(other),
+                    }
+                }
+                words.push(quoted);
+            }
+            '\\' => word.extend(chars.next()),
+            // `${name}` is a variable, not a block.
+            '{' if word.ends_with('$') => word.push(c),
+            '}' if word.contains("${") => word.push(c),
+            '{' | '}' | ';' => {
+                words.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
+                words.push(c.to_string());
+            }
+            c if c.is_whitespace() => {
+                words.extend((!word.is_empty()).then(|| std::mem::take(&mut word)))
+            }
+            c => word.push(c),
+        }
+    }
+    words
+}
+
+/// Whether a name in a directory is one that Debian's nginx.conf includes.
+pub(super) fn is_included(path: &Path) -> bool {
+    let hidden = path
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    let in_conf_d = path.parent().is_some_and(|dir| dir.ends_with("conf.d"));
+    !hidden
+        && (!in_conf_d
+            || path
+                .extension()
+                .is_some_and(|extension| extension == "conf"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOMEWORK: &str = r#"
+        # the hand-made host
+        server { listen 80; server_name _; return 301 https://$host$request_uri; }
+        server {
+            listen 443 ssl; listen [::]:443 ssl;
+            server_name 192.0.2.7;
+            location /open { alias /var/www/site1; }
+            location ~ \.php$ { set $x "${y};{"; }
+        }
+        server { listen 127.0.0.1:8080; server_name other.example; }
+        server { server_name "" named.example; listen unix:/run/x.sock; listen 443 ssl default_server; }
+    "#;
+
+    #[test]
+    fn reads_ports_names_and_defaults() {
+        let found = servers(HOMEWORK);
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert!(found[0].is_catch_all() && found[0].ports == [80]);
+        assert!(found[1].is_catch_all() && found[1].ports == [443, 443]);
+        assert!(!found[2].is_catch_all() && found[2].ports == [8080]);
+        assert!(found[3].is_default && found[3].ports == [443]);
+    }
+
+    #[test]
+    fn junk_does_not_panic() {
+        for text in ["}}}", "server {", "\"", "server { listen", "\\", "#"] {
+            let _ = servers(text);
+        }
+    }
+}

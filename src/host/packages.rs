@@ -1,0 +1,116 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{HostError, Invocation, Processes as _, RealProcesses};
+
+/// Debian's packages.
+pub trait Packages: Send + Sync {
+    /// Which of these are installed.
+    ///
+    /// # Errors
+    /// When dpkg cannot be asked.
+    fn installed(&self, names: &[&str]) -> Result<BTreeSet<String>, HostError>;
+
+    /// Which of these apt could install.
+    ///
+    /// # Errors
+    /// When apt cannot be asked.
+    fn available(&self, names: &[&str]) -> Result<BTreeSet<String>, HostError>;
+
+    /// The package that owns a path, if any.
+    fn owner_of(&self, path: &str) -> Option<String>;
+
+    /// Installs, waiting up to five minutes for another apt to end, asking nothing.
+    ///
+    /// # Errors
+    /// When apt fails.
+    fn install(&self, names: &[&str]) -> Result<(), HostError>;
+
+    /// Packages left half-configured, as `dpkg --audit` has them; empty when all is well.
+    ///
+    /// # Errors
+    /// When dpkg cannot be asked.
+    fn audit(&self) -> Result<String, HostError>;
+}
+
+/// apt and dpkg.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealPackages;
+
+const LOCK_WAIT: &str = "DPkg::Lock::Timeout=300";
+
+impl Packages for RealPackages {
+    fn installed(&self, names: &[&str]) -> Result<BTreeSet<String>, HostError> {
+        let mut args = vec![
+            "--show",
+            "--showformat=${Package} ${db:Status-Status}\\n",
+            "--",
+        ];
+        args.extend(names);
+        // Exit code 1 only says that some name is unknown.
+        let outcome = RealProcesses.run(&Invocation::new("dpkg-query", &args))?;
+        let lines = outcome
+            .stdout
+            .lines()
+            .filter_map(|line| line.strip_suffix(" installed"));
+        Ok(lines.map(str::to_owned).collect())
+    }
+
+    fn available(&self, names: &[&str]) -> Result<BTreeSet<String>, HostError> {
+        let mut found = BTreeSet::new();
+        for name in names {
+            let outcome = RealProcesses.run(&Invocation::new(
+                "apt-cache",
+                &["show", "--no-all-versions", name],
+            ))?;
+            if outcome.success() && outcome.stdout.starts_with("Package:") {
+                found.insert((*name).to_owned());
+            }
+        }
+        Ok(found)
+    }
+
+    fn owner_of(&self, path: &str) -> Option<String> {
+        let outcome = RealProcesses
+            .run(&Invocation::new("dpkg-query", &["--search", path]))
+            .ok()?;
+        outcome.success().then(|| {
+            outcome
+                .stdout
+                .split(':')
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        })
+    }
+
+    fn install(&self, names: &[&str]) -> Result<(), HostError> {
+        apt(&["update"])?;
+        let mut args = vec![
+            "install",
+            "--yes",
+            "-o",
+            "Dpkg::Options::=--force-confold",
+            "--",
+        ];
+        args.extend(names);
+        apt(&args)
+    }
+
+    fn audit(&self) -> Result<String, HostError> {
+        let outcome = RealProcesses.run(&Invocation::new("dpkg", &["--audit"]))?;
+        Ok(outcome.stdout.trim().to_owned())
+    }
+}
+
+fn apt(args: &[&str]) -> Result<(), HostError> {
+    let mut all = vec!["-q", "-o", LOCK_WAIT];
+    all.extend(args);
+    let invocation = Invocation::new("apt-get", &all)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        // Ubuntu's needrestart: list, never ask, never restart services on its own.
+        .env("NEEDRESTART_MODE", "l")
+        .env("NEEDRESTART_SUSPEND", "1")
+        .limit(Duration::from_secs(1200));
+    RealProcesses.run_ok(&invocation).map(|_| ())
+}

@@ -1,0 +1,240 @@
+#![allow(clippy::disallowed_methods, reason = "this is the one runner")]
+
+use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::HostError;
+
+/// A program to run: an argument vector, never a shell line.
+#[derive(Debug, Clone)]
+pub struct Invocation<'a> {
+    program: &'a str,
+    args: Vec<String>,
+    environment: Vec<(&'a str, &'a str)>,
+    input: Option<Vec<u8>>,
+    limit: Duration,
+}
+
+impl<'a> Invocation<'a> {
+    /// A program by name, looked up in the system's directories only.
+    pub fn new<S: AsRef<str>>(program: &'a str, args: &[S]) -> Self {
+        Self {
+            program,
+            args: args.iter().map(|arg| arg.as_ref().to_owned()).collect(),
+            environment: Vec::new(),
+            input: None,
+            limit: Duration::from_secs(30),
+        }
+    }
+
+    /// One more variable; the rest of the environment is fixed.
+    #[must_use]
+    pub fn env(mut self, name: &'a str, value: &'a str) -> Self {
+        self.environment.push((name, value));
+        self
+    }
+
+    /// How long it may take; 30 s if not said.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// What it reads on standard input; nothing if not said.
+    #[must_use]
+    pub fn input(mut self, bytes: Vec<u8>) -> Self {
+        self.input = Some(bytes);
+        self
+    }
+}
+
+/// How a program ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Exit code; 128 and the signal's number if a signal ended it.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained of.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Whether it exited with 0.
+    pub fn success(&self) -> bool {
+        self.code == 0
+    }
+}
+
+/// Runs programs.
+pub trait Processes: Send + Sync {
+    /// Runs to the end, whatever the exit code.
+    ///
+    /// # Errors
+    /// When it cannot start or does not end in time; then its process group is ended.
+    fn run(&self, invocation: &Invocation) -> Result<Outcome, HostError>;
+
+    /// Runs to the end and wants exit code 0.
+    ///
+    /// # Errors
+    /// As `run`, and when the exit code is another.
+    fn run_ok(&self, invocation: &Invocation) -> Result<Outcome, HostError> {
+        let outcome = self.run(invocation)?;
+        if outcome.success() {
+            return Ok(outcome);
+        }
+        let said = if outcome.stderr.trim().is_empty() {
+            &outcome.stdout
+        } else {
+            &outcome.stderr
+        };
+        Err(HostError::Failed {
+            program: invocation.program.to_owned(),
+            args: invocation.args.join(" "),
+            status: format!("exit code {}", outcome.code),
+            tail: tail(said),
+        })
+    }
+}
+
+/// The last lines of a text, enough to act on: 1 KiB.
+fn tail(text: &str) -> String {
+    let text = text.trim();
+    let start = text
+        .char_indices()
+        .rev()
+        .nth(1023)
+        .map_or(0, |(index, _)| index);
+    text[start..].to_owned()
+}
+
+/// Real child processes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealProcesses;
+
+impl Processes for RealProcesses {
+    fn run(&self, invocation: &Invocation) -> Result<Outcome, HostError> {
+        let mut command = Command::new(invocation.program);
+        command
+            .args(&invocation.args)
+            .env_clear()
+            // The caller's PATH, LANG and HOME must not decide what runs or how it speaks.
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
+            .env("LC_ALL", "C")
+            .env("HOME", "/root")
+            .envs(invocation.environment.iter().copied())
+            .current_dir("/")
+            .stdin(if invocation.input.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        let mut child = command.spawn().map_err(|source| HostError::Spawn {
+            program: invocation.program.to_owned(),
+            source,
+        })?;
+        let group = i32::try_from(child.id()).map(Pid::from_raw).ok();
+        let stdin = child.stdin.take();
+        let input = invocation.input.clone();
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (sender, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    if let (Some(mut pipe), Some(bytes)) = (stdin, input) {
+                        let _ = pipe.write_all(&bytes);
+                    }
+                });
+                let complaints = scope.spawn(move || read_all(stderr));
+                let printed = read_all(stdout);
+                let complaints = complaints.join().unwrap_or_default();
+                let _ = sender.send((child.wait(), printed, complaints));
+            });
+        });
+        let Ok((status, stdout, stderr)) = ended.recv_timeout(invocation.limit) else {
+            if let Some(group) = group {
+                let _ = killpg(group, Signal::SIGKILL);
+            }
+            return Err(HostError::Timeout {
+                program: invocation.program.to_owned(),
+                args: invocation.args.join(" "),
+                limit: invocation.limit,
+            });
+        };
+        let status = status.map_err(|source| HostError::Spawn {
+            program: invocation.program.to_owned(),
+            source,
+        })?;
+        let code = status
+            .code()
+            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        Ok(Outcome {
+            code,
+            stdout,
+            stderr,
+        })
+    }
+}
+
+fn read_all(pipe: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        let _ = pipe.read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_failed_and_why() {
+        let error = RealProcesses
+            .run_ok(&Invocation::new("ls", &["/nonexistent-x"]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("ls /nonexistent-x") && error.contains("No such file"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_hanging_program_is_ended() {
+        let invocation = Invocation::new("sleep", &["60"]).limit(Duration::from_millis(50));
+        assert!(matches!(
+            RealProcesses.run(&invocation),
+            Err(HostError::Timeout { .. })
+        ));
+    }
+
+    #[test]
+    fn the_callers_environment_stays_out() {
+        let outcome = RealProcesses
+            .run_ok(&Invocation::new("env", &[] as &[&str]))
+            .unwrap();
+        assert!(outcome.stdout.contains("LC_ALL=C") && !outcome.stdout.contains("CARGO"));
+    }
+
+    #[test]
+    fn input_is_delivered() {
+        let outcome = RealProcesses
+            .run_ok(&Invocation::new("cat", &[] as &[&str]).input(b"abc".to_vec()))
+            .unwrap();
+        assert_eq!(outcome.stdout, "abc");
+    }
+}

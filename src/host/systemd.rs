@@ -1,0 +1,102 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{HostError, Invocation, Processes as _, RealProcesses};
+
+/// systemd's word on a unit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnitReport {
+    /// `loaded`, `not-found`, `masked`, `bad-setting` …
+    pub load: String,
+    /// `active`, `inactive`, `failed`, `activating` …
+    pub active: String,
+    /// `running`, `listening`, `exited` …
+    pub sub: String,
+    /// `enabled`, `disabled`, `alias` …
+    pub file: String,
+    /// The unit file on disk is newer than what systemd has loaded.
+    pub needs_reload: bool,
+    /// What the service says of itself.
+    pub status_text: String,
+    /// Process of a service, 0 if none.
+    pub main_pid: u32,
+    /// Where its file is.
+    pub path: String,
+}
+
+/// systemd. By `systemctl`, which waits for jobs and speaks to every version alike;
+/// its answers are read with `show`, made for programs.
+pub trait Systemd: Send + Sync {
+    /// Whether the host was booted with systemd.
+    fn is_booted(&self) -> bool;
+
+    /// Reports on units, in the order asked for.
+    ///
+    /// # Errors
+    /// When systemd does not answer.
+    fn reports(&self, units: &[&str]) -> Result<Vec<UnitReport>, HostError>;
+
+    /// Runs a verb of systemctl (`start`, `stop`, `restart`, `reload`, `enable`, `disable`, `daemon-reload` …) on units.
+    ///
+    /// # Errors
+    /// When a job fails, with the end of what systemctl said.
+    fn act(&self, verb: &str, units: &[&str]) -> Result<(), HostError>;
+}
+
+/// The system's manager.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealSystemd;
+
+const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,StatusText,MainPID,FragmentPath";
+
+impl Systemd for RealSystemd {
+    fn is_booted(&self) -> bool {
+        // sd_booted(3)'s own test.
+        Path::new("/run/systemd/system").is_dir()
+    }
+
+    fn reports(&self, units: &[&str]) -> Result<Vec<UnitReport>, HostError> {
+        if units.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut args = vec!["show", PROPERTIES, "--"];
+        args.extend(units);
+        let outcome = RealProcesses.run_ok(&Invocation::new("systemctl", &args))?;
+        let reports: Vec<_> = outcome.stdout.trim_end().split("\n\n").map(parse).collect();
+        if reports.len() == units.len() {
+            Ok(reports)
+        } else {
+            Err(HostError::Unexpected(format!(
+                "systemctl reported {} of {} units",
+                reports.len(),
+                units.len()
+            )))
+        }
+    }
+
+    fn act(&self, verb: &str, units: &[&str]) -> Result<(), HostError> {
+        let mut args = vec!["--no-pager", "--no-ask-password", verb];
+        args.extend(units);
+        let invocation = Invocation::new("systemctl", &args).limit(Duration::from_secs(120));
+        RealProcesses.run_ok(&invocation).map(|_| ())
+    }
+}
+
+fn parse(block: &str) -> UnitReport {
+    let mut values: BTreeMap<&str, &str> = block
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .collect();
+    let mut take = |key| values.remove(key).unwrap_or_default().to_owned();
+    UnitReport {
+        load: take("LoadState"),
+        active: take("ActiveState"),
+        sub: take("SubState"),
+        file: take("UnitFileState"),
+        needs_reload: take("NeedDaemonReload") == "yes",
+        status_text: take("StatusText"),
+        main_pid: take("MainPID").parse().unwrap_or(0),
+        path: take("FragmentPath"),
+    }
+}
