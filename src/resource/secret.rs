@@ -12,7 +12,12 @@ pub enum SecretKind {
     /// 256 random bits in hexadecimal.
     Key,
     /// `name:argon2id-hash` lines for an app; new accounts get a generated password.
-    Accounts(Vec<String>),
+    Accounts {
+        /// The app.
+        app: String,
+        /// Who may log in.
+        names: Vec<String>,
+    },
 }
 
 /// A credential, made once, root-only.
@@ -58,7 +63,7 @@ impl Secret {
             }
             SecretState::Present { accounts, .. } => match &self.kind {
                 SecretKind::Key => None,
-                SecretKind::Accounts(wanted) => accounts_differ(wanted, accounts),
+                SecretKind::Accounts { names, .. } => accounts_differ(names, accounts),
             },
         }
     }

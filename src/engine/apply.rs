@@ -1,0 +1,189 @@
+use super::apply_secret::NewAccount;
+use super::{Engine, EngineError};
+use crate::host::HostError;
+use crate::model::Mode;
+use crate::plan::{Plan, Step};
+use crate::resource::{Action, File, Owner, Resource, Unit};
+
+use super::journal::Record;
+use super::prior::Prior;
+use super::receipt::Receipt;
+
+/// What a run learnt on the way that its caller must be told.
+#[derive(Default)]
+pub(super) struct Gains {
+    pub(super) accounts: Vec<NewAccount>,
+}
+
+impl Engine<'_> {
+    /// Carries a plan out. When a step fails, the steps before it are undone.
+    pub(super) fn apply(
+        &self,
+        plan: &Plan,
+        receipt: &mut Receipt,
+        gains: &mut Gains,
+    ) -> Result<(), EngineError> {
+        let before = receipt.clone();
+        self.host
+            .files
+            .make_directory(&self.layout.state, Mode(0o700), &Owner::root())?;
+        let mut journal = self.open_journal()?;
+        let mut done: Vec<Record> = Vec::new();
+        for step in &plan.steps {
+            self.progress
+                .begin(&format!("{} {}", step.change.action.sign(), step.id));
+            let outcome = self.capture_for(step).and_then(|prior| {
+                let record = Record {
+                    action: step.change.action,
+                    resource: step.resource.clone(),
+                    prior,
+                    restarts: step.restarts.clone(),
+                };
+                journal.write(&record)?;
+                done.push(record);
+                self.carry_out(step, receipt, gains)
+            });
+            if let Err(error) = outcome {
+                self.progress.begin("undoing this run");
+                let left = self.undo_run(&done, &before);
+                self.save_receipt(&before)?;
+                self.close_journal()?;
+                return Err(EngineError::Step {
+                    step: step.id.to_string(),
+                    source: Box::new(error),
+                    left,
+                });
+            }
+        }
+        for record in done {
+            let id = record.resource.id();
+            receipt.owed.remove(&id);
+            if record.action != Action::Remove {
+                receipt.record(record.resource, record.prior);
+            }
+        }
+        receipt.generation += 1;
+        self.save_receipt(receipt)?;
+        self.close_journal()
+    }
+
+    fn capture_for(&self, step: &Step) -> Result<Prior, EngineError> {
+        let observed = self.look_at(&step.resource)?;
+        self.capture(&step.resource, &observed)
+    }
+
+    fn carry_out(
+        &self,
+        step: &Step,
+        receipt: &mut Receipt,
+        gains: &mut Gains,
+    ) -> Result<(), EngineError> {
+        if step.change.action == Action::Remove {
+            let prior = receipt
+                .entries
+                .iter()
+                .find(|entry| entry.id == step.id)
+                .map(|entry| entry.prior.clone());
+            self.undo_one(&step.resource, &prior.unwrap_or(Prior::Absent))?;
+            receipt.forget(&step.id);
+            return Ok(());
+        }
+        match &step.resource {
+            Resource::Package(package) => {
+                // Debian's own start of the service is welcome; its questions are not asked.
+                self.host.packages.install(&[package.name.as_str()])?;
+                if package.name == "docker.io" {
+                    self.host.systemd.act("start", &["docker.service"])?;
+                }
+                Ok(())
+            }
+            Resource::Group(_) => Ok(self
+                .host
+                .accounts
+                .make(std::path::Path::new("/etc/sysusers.d/tavern.conf"))?),
+            Resource::Directory(directory) => Ok(self.host.files.make_directory(
+                &directory.path,
+                directory.mode,
+                &directory.owner,
+            )?),
+            Resource::File(file) => self.write_file(file),
+            Resource::Link(link) => Ok(self.host.files.link(&link.path, &link.target)?),
+            Resource::Binary(binary) => Ok(self.host.files.install_binary(&binary.path)?),
+            Resource::Secret(secret) => self.apply_secret(secret, gains),
+            Resource::Htpasswd(htpasswd) => self.apply_htpasswd(htpasswd, gains),
+            Resource::Certificate(certificate) => self.apply_certificate(certificate),
+            Resource::Image(image) => Ok(self
+                .host
+                .docker
+                .pull(&image.reference, &mut |text| self.progress.detail(text))?),
+            Resource::Volume(volume) => match self.host.docker.volume(&volume.name)? {
+                None => Ok(self
+                    .host
+                    .docker
+                    .create_volume(&volume.name, &volume.stack)?),
+                Some(_) => Ok(()),
+            },
+            Resource::Container(container) => self.apply_container(container, step.change.action),
+            Resource::Unit(unit) => self.apply_unit(unit, step.change.action),
+            Resource::Nginx(tree) => self.apply_nginx(tree),
+            Resource::Opening(opening) => Ok(self.host.firewall.open(opening.port)?),
+        }
+    }
+
+    fn write_file(&self, file: &File) -> Result<(), EngineError> {
+        let content = self.content(&file.content)?.ok_or_else(|| {
+            HostError::Unexpected(format!(
+                "{} rests on a credential that is missing",
+                file.path.display()
+            ))
+        })?;
+        self.host
+            .files
+            .write(&file.path, &content, file.mode, &file.owner)?;
+        Ok(())
+    }
+
+    fn apply_unit(&self, unit: &Unit, action: Action) -> Result<(), EngineError> {
+        let systemd = &self.host.systemd;
+        if let (Action::TakeOver, Some(alias)) = (action, &unit.alias) {
+            self.set_unit_aside(alias)?;
+        }
+        systemd.act("daemon-reload", &[])?;
+        systemd.act("enable", &[&unit.name])?;
+        if let Some(service) = &unit.service {
+            // A socket cannot restart under its service.
+            systemd.act("stop", &[service])?;
+        }
+        systemd.act("restart", &[&unit.name])?;
+        let report = systemd
+            .reports(&[&unit.name])?
+            .into_iter()
+            .next()
+            .unwrap_or_default();
+        if report.active == "active" {
+            return Ok(());
+        }
+        Err(EngineError::NotReady {
+            what: format!("{} is {} ({})", unit.name, report.active, report.sub),
+            help: format!("`journalctl -u {} -n 20` says why", unit.name),
+        })
+    }
+
+    fn set_unit_aside(&self, alias: &str) -> Result<(), EngineError> {
+        let report = self
+            .host
+            .systemd
+            .reports(&[alias])?
+            .into_iter()
+            .next()
+            .unwrap_or_default();
+        self.host.systemd.act("stop", &[alias])?;
+        if report.file == "enabled" {
+            self.host.systemd.act("disable", &[alias])?;
+        }
+        // A unit in /usr/lib is shadowed by our link; one in /etc is in the journal and makes way.
+        let path = self.layout.units.join(alias);
+        self.host.files.remove(&path)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+use std::collections::BTreeSet;
+
+use super::apply::Gains;
+use super::apply_secret::NewAccount;
+use super::{Engine, EngineError, Lock, NamedStack};
+use crate::expand;
+use crate::host::gather;
+use crate::model::Mode;
+use crate::plan::{self, Plan};
+use crate::resource::{Content, Desired, File, Keep, Owner, Resource};
+use crate::stack::Stack;
+
+use super::prior::Prior;
+use super::receipt::Receipt;
+
+/// A plan, with what it was made from.
+pub struct Proposal {
+    /// What would change.
+    pub plan: Plan,
+    /// The stacks it makes true.
+    pub stacks: Vec<Stack>,
+    /// An earlier run did not end; this plan finishes it.
+    pub finishes: bool,
+    desired: Vec<Desired>,
+}
+
+/// What an install did.
+pub struct Installed {
+    /// Accounts it made.
+    pub accounts: Vec<NewAccount>,
+    /// The generation the host is at.
+    pub generation: u64,
+}
+
+impl Engine<'_> {
+    /// What `install` would do. Writes nothing.
+    ///
+    /// # Errors
+    /// When the host is not ready, a stack file is wrong, or something of somebody else's is in the way.
+    pub fn propose(&self, asked: &[String], adopt: bool) -> Result<Proposal, EngineError> {
+        let finishes = self.has_unfinished_run()?;
+        let mut receipt = self.receipt()?;
+        if finishes {
+            receipt = self.receipt_as_if_folded(receipt)?;
+        }
+        self.propose_with(asked, adopt, &receipt, finishes)
+    }
+
+    fn propose_with(
+        &self,
+        asked: &[String],
+        adopt: bool,
+        receipt: &Receipt,
+        finishes: bool,
+    ) -> Result<Proposal, EngineError> {
+        let named = self.stacks(asked, adopt)?;
+        let stacks: Vec<Stack> = named.iter().map(|named| named.stack.clone()).collect();
+        let facts = gather(self.host)?;
+        let mut desired = expand::expand(&stacks, &facts, &self.layout, &self.edge)?;
+        let position = desired
+            .iter()
+            .position(|d| matches!(d.resource, Resource::Binary(_)))
+            .unwrap_or(desired.len());
+        desired.splice(
+            position..position,
+            named.iter().map(|named| self.stack_file(named)),
+        );
+        let observed = self.observe(&desired)?;
+        let wanted: BTreeSet<_> = desired.iter().map(|d| d.resource.id()).collect();
+        let plan = plan::make(&desired, &observed, &receipt.knowledge(&wanted, adopt));
+        let conflicts: Vec<_> = plan
+            .conflicts()
+            .map(|step| format!("  {}: {}", step.id, step.change.reason))
+            .collect();
+        if !conflicts.is_empty() {
+            return Err(EngineError::Conflicts(conflicts));
+        }
+        self.preflight(&plan, &stacks)?;
+        Ok(Proposal {
+            plan,
+            stacks,
+            finishes,
+            desired,
+        })
+    }
+
+    /// Makes the host what the stacks say, if it still is as it was when `proposal` was made.
+    ///
+    /// # Errors
+    /// When the host changed meanwhile, or a step failed: then the run was undone.
+    pub fn install(
+        &self,
+        proposal: &Proposal,
+        asked: &[String],
+        adopt: bool,
+    ) -> Result<Installed, EngineError> {
+        let _lock = Lock::take()?;
+        let mut receipt = self.receipt()?;
+        // Nothing to do: nothing is written either.
+        if proposal.plan.is_empty() && !proposal.finishes && self.is_recorded(proposal, &receipt) {
+            return Ok(Installed {
+                accounts: Vec::new(),
+                generation: receipt.generation,
+            });
+        }
+        self.fold_journal(&mut receipt)?;
+        let current = self.propose_with(asked, adopt, &receipt, false)?;
+        if current.plan != proposal.plan {
+            return Err(EngineError::NotReady {
+                what: "the host changed while the plan was looked at".into(),
+                help: "run it again to see the new plan".into(),
+            });
+        }
+        let mut gains = Gains::default();
+        if !current.plan.is_empty() {
+            self.apply(&current.plan, &mut receipt, &mut gains)?;
+        }
+        self.record_what_was_right(&current.desired, &mut receipt)?;
+        Ok(Installed {
+            accounts: gains.accounts,
+            generation: receipt.generation,
+        })
+    }
+
+    fn receipt_as_if_folded(&self, mut receipt: Receipt) -> Result<Receipt, EngineError> {
+        for record in self.unfinished_records()? {
+            receipt.take(record);
+        }
+        Ok(receipt)
+    }
+
+    fn is_recorded(&self, proposal: &Proposal, receipt: &Receipt) -> bool {
+        proposal.desired.iter().all(|d| {
+            receipt
+                .entries
+                .iter()
+                .any(|entry| entry.id == d.resource.id())
+        })
+    }
+
+    /// What needed no change is in the receipt too: as ours if it bears our mark, else as having been there.
+    fn record_what_was_right(
+        &self,
+        desired: &[Desired],
+        receipt: &mut Receipt,
+    ) -> Result<(), EngineError> {
+        let mut changed = false;
+        for Desired { resource, .. } in desired {
+            let id = resource.id();
+            if receipt.entries.iter().any(|entry| entry.id == id) {
+                continue;
+            }
+            let is_marked = match resource {
+                Resource::File(file) => file.keep == Keep::Managed,
+                Resource::Container(_)
+                | Resource::Unit(_)
+                | Resource::Nginx(_)
+                | Resource::Secret(_) => true,
+                Resource::Group(group) => group.name.starts_with("tavern-"),
+                _ => resource
+                    .path()
+                    .is_some_and(|path| path.to_string_lossy().contains("tavern")),
+            };
+            receipt.record(
+                resource.clone(),
+                if is_marked {
+                    Prior::Absent
+                } else {
+                    Prior::Present
+                },
+            );
+            changed = true;
+        }
+        if changed {
+            self.save_receipt(receipt)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn stack_file(&self, named: &NamedStack) -> Desired {
+        Resource::File(File {
+            path: self.layout.stack_file(&named.stack.name),
+            mode: Mode(0o644),
+            owner: Owner::root(),
+            content: Content::Text(String::from_utf8_lossy(&named.source).into_owned()),
+            keep: Keep::Seeded,
+        })
+        .into()
+    }
+}

@@ -1,0 +1,117 @@
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an append-only file, synced record by record"
+)]
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::prior::Prior;
+use super::{Engine, EngineError, Receipt};
+use crate::host::HostError;
+use crate::resource::{Action, Resource, ResourceId};
+
+/// One line of the journal, on disk before the step it speaks of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// What is about to be done.
+    pub(super) action: Action,
+    /// To what.
+    pub(super) resource: Resource,
+    /// What is there now.
+    pub(super) prior: Prior,
+    /// What must restart afterwards.
+    pub(super) restarts: Vec<ResourceId>,
+}
+
+/// The record of the run in progress. Its file exists only while a run is unfinished.
+pub(super) struct Journal {
+    file: File,
+    path: PathBuf,
+}
+
+impl Journal {
+    /// Writes a record and waits for the disk.
+    pub(super) fn write(&mut self, record: &Record) -> Result<(), EngineError> {
+        let failed = |source| HostError::Io {
+            action: "write",
+            path: self.path.clone(),
+            source,
+        };
+        let mut line = serde_json::to_vec(record).map_err(|error| EngineError::Receipt {
+            path: self.path.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        line.push(b'\n');
+        self.file
+            .write_all(&line)
+            .and_then(|()| self.file.sync_data())
+            .map_err(failed)?;
+        Ok(())
+    }
+}
+
+impl Engine<'_> {
+    fn journal_path(&self) -> PathBuf {
+        self.layout.state.join("journal.jsonl")
+    }
+
+    pub(super) fn open_journal(&self) -> Result<Journal, EngineError> {
+        let path = self.journal_path();
+        let failed = |source| HostError::Io {
+            action: "write",
+            path: path.clone(),
+            source,
+        };
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        Ok(Journal { file, path })
+    }
+
+    /// The run is over: what it did is in the receipt.
+    pub(super) fn close_journal(&self) -> Result<(), EngineError> {
+        Ok(self.host.files.remove(&self.journal_path())?)
+    }
+
+    /// Whether an earlier run did not end.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn has_unfinished_run(&self) -> Result<bool, EngineError> {
+        Ok(self.host.files.read(&self.journal_path())?.is_some())
+    }
+
+    /// The steps that a killed run began.
+    pub(super) fn unfinished_records(&self) -> Result<Vec<Record>, EngineError> {
+        let bytes = self
+            .host
+            .files
+            .read(&self.journal_path())?
+            .unwrap_or_default();
+        // A last line without its end was never acted on: the step waits for the disk.
+        Ok(bytes
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect())
+    }
+
+    /// Takes the steps of a killed run into the receipt. The plan that follows is made from what the host really has.
+    pub(super) fn fold_journal(&self, receipt: &mut Receipt) -> Result<(), EngineError> {
+        if !self.has_unfinished_run()? {
+            return Ok(());
+        }
+        for record in self.unfinished_records()? {
+            receipt.take(record);
+        }
+        self.save_receipt(receipt)?;
+        self.close_journal()
+    }
+}

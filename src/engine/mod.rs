@@ -1,0 +1,74 @@
+//! Makes a plan true on the host, or gives back what was there.
+//!
+//! Every step is journaled, with the state it found, before it acts; a run that fails undoes its steps,
+//! a run that was killed is folded into the receipt by the next one, which then plans from what it sees.
+
+mod adopt;
+mod apply;
+mod apply_container;
+mod apply_nginx;
+mod apply_secret;
+mod error;
+mod install;
+mod journal;
+mod lock;
+mod observe;
+mod preflight;
+mod prior;
+mod receipt;
+mod stacks;
+mod undo;
+mod uninstall;
+
+pub use adopt::legacy_stack;
+pub use apply_secret::NewAccount;
+pub use error::EngineError;
+pub use install::{Installed, Proposal};
+pub use lock::Lock;
+pub use receipt::Receipt;
+pub use stacks::{NamedStack, load_stacks};
+pub use uninstall::{Leftovers, Purge};
+
+use crate::expand::Edge;
+use crate::host::Host;
+use crate::model::Layout;
+
+/// What happens, told to whoever watches.
+pub trait Progress: Sync {
+    /// A step begins.
+    fn begin(&self, text: &str);
+    /// Something within the step, such as a layer of an image; may be dropped.
+    fn detail(&self, text: &str);
+}
+
+/// Tells nobody.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn begin(&self, _text: &str) {}
+    fn detail(&self, _text: &str) {}
+}
+
+/// The machine, where things go on it, and who watches.
+pub struct Engine<'a> {
+    /// The machine.
+    pub host: &'a Host,
+    /// Where things go.
+    pub layout: Layout,
+    /// Where nginx listens.
+    pub edge: Edge,
+    /// Who watches.
+    pub progress: &'a dyn Progress,
+}
+
+impl<'a> Engine<'a> {
+    /// For this host, at the usual places.
+    pub fn new(host: &'a Host, progress: &'a dyn Progress) -> Self {
+        Self {
+            host,
+            layout: Layout::system(),
+            edge: Edge::public(),
+            progress,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::{Engine, EngineError};
+use crate::expand;
+use crate::host::{HostError, UnitReport};
+use crate::mint;
+use crate::resource::{
+    AliasState, Certificate, CertificateState, Container, ContainerState, Content, Desired,
+    HtpasswdState, NginxState, NginxTree, Observed, PathState, Resource, ResourceId,
+    RunningContainer, Secret, SecretKind, SecretState, Unit, UnitState, VolumeState,
+};
+
+impl Engine<'_> {
+    /// Looks at every resource. Nothing is written.
+    pub(super) fn observe(
+        &self,
+        desired: &[Desired],
+    ) -> Result<BTreeMap<ResourceId, Observed>, EngineError> {
+        let batch = Batch::ask(self, desired)?;
+        let mut observed = BTreeMap::new();
+        for Desired { resource, .. } in desired {
+            observed.insert(resource.id(), self.look(resource, &batch)?);
+        }
+        Ok(observed)
+    }
+
+    pub(super) fn look_at(&self, resource: &Resource) -> Result<Observed, EngineError> {
+        let desired = Desired::from(resource.clone());
+        let batch = Batch::ask(self, std::slice::from_ref(&desired))?;
+        self.look(resource, &batch)
+    }
+
+    fn look(&self, resource: &Resource, batch: &Batch) -> Result<Observed, EngineError> {
+        let files = &self.host.files;
+        Ok(match resource {
+            Resource::Package(package) => Observed::Package(batch.packages.contains(&package.name)),
+            Resource::Group(group) => {
+                Observed::Group(self.host.accounts.group_id(&group.name).is_some())
+            }
+            Resource::Directory(directory) => Observed::Path {
+                state: files.state(&directory.path)?,
+                wanted: None,
+            },
+            Resource::Link(link) => Observed::Path {
+                state: files.state(&link.path)?,
+                wanted: None,
+            },
+            Resource::File(file) => Observed::Path {
+                state: files.state(&file.path)?,
+                wanted: self.content(&file.content)?,
+            },
+            Resource::Binary(binary) => Observed::Binary(files.binary_state(&binary.path)?),
+            Resource::Secret(secret) => Observed::Secret(self.look_at_secret(secret)?),
+            Resource::Htpasswd(htpasswd) => {
+                Observed::Htpasswd(match files.state(&htpasswd.path)? {
+                    PathState::File {
+                        content,
+                        mode,
+                        owner,
+                    } => HtpasswdState::Present {
+                        accounts: cheap_accounts(&content),
+                        mode,
+                        owner,
+                    },
+                    _ => HtpasswdState::Absent,
+                })
+            }
+            Resource::Certificate(certificate) => {
+                Observed::Certificate(self.look_at_certificate(certificate)?)
+            }
+            Resource::Image(image) => Observed::Image(
+                self.unless_no_docker(|| self.host.docker.image_id(&image.reference))?,
+            ),
+            Resource::Volume(volume) => {
+                let found = self.unless_no_docker(|| self.host.docker.volume(&volume.name))?;
+                Observed::Volume(
+                    found.map_or(VolumeState::Absent, |found| VolumeState::Present {
+                        stack: found.stack,
+                    }),
+                )
+            }
+            Resource::Container(container) => {
+                Observed::Container(self.look_at_container(container)?)
+            }
+            Resource::Unit(unit) => Observed::Unit(self.look_at_unit(unit, batch)),
+            Resource::Nginx(tree) => Observed::Nginx(Box::new(self.look_at_nginx(tree, batch)?)),
+            Resource::Opening(opening) => {
+                Observed::Opening(self.host.firewall.is_open(opening.port)?)
+            }
+        })
+    }
+
+    /// The bytes a file asks for; nothing while its credential is not made.
+    pub(super) fn content(&self, content: &Content) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(match content {
+            Content::Text(text) => Some(text.clone().into_bytes()),
+            Content::Page(name) => Some(
+                expand::page(name)
+                    .ok_or_else(|| HostError::Unexpected(format!("tavernctl carries no page `{name}`")))?
+                    .into_owned(),
+            ),
+            Content::RedisAcl { user, password } => self.host.files.read(password)?.map(|password| {
+                let hash = mint::redis_password_hash(String::from_utf8_lossy(&password).trim());
+                // Anybody in the container may PING, as its health check does; data is for the app alone.
+                format!(
+                    "user default on nopass resetkeys resetchannels -@all +ping\n\
+                     user {user} on #{hash} ~* &* -@all +@read +@write +@connection +@transaction +info\n"
+                )
+                .into_bytes()
+            }),
+        })
+    }
+
+    /// A host where Docker is still to be installed has no images, volumes or containers.
+    fn unless_no_docker<T>(
+        &self,
+        ask: impl FnOnce() -> Result<Option<T>, HostError>,
+    ) -> Result<Option<T>, HostError> {
+        if self.host.files.state(Path::new("/var/run/docker.sock"))? == PathState::Absent {
+            return Ok(None);
+        }
+        ask()
+    }
+
+    fn look_at_secret(&self, secret: &Secret) -> Result<SecretState, EngineError> {
+        let PathState::File {
+            content,
+            mode,
+            owner,
+        } = self.host.files.state(&secret.path)?
+        else {
+            return Ok(SecretState::Absent);
+        };
+        let text = String::from_utf8_lossy(&content);
+        let accounts: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let usable = match secret.kind {
+            SecretKind::Key => {
+                text.trim().len() == 64 && text.trim().bytes().all(|byte| byte.is_ascii_hexdigit())
+            }
+            SecretKind::Accounts { .. } => text.lines().all(|line| line.contains(":$argon2id$")),
+        };
+        Ok(SecretState::Present {
+            accounts,
+            private: mode.0 & 0o077 == 0 && owner.user == "root",
+            usable,
+        })
+    }
+
+    fn look_at_certificate(
+        &self,
+        certificate: &Certificate,
+    ) -> Result<CertificateState, EngineError> {
+        let read = |name: &str| self.host.files.read(&certificate.path.join(name));
+        let (Some(chain), Some(key)) = (read("fullchain.pem")?, read("key.pem")?) else {
+            return Ok(CertificateState::Absent);
+        };
+        let info = match mint::read_certificate(&chain) {
+            Ok(info) => info,
+            Err(error) => return Ok(CertificateState::Broken(error.to_string())),
+        };
+        match mint::key_fits(&chain, &key) {
+            Ok(true) => {}
+            Ok(false) => {
+                return Ok(CertificateState::Broken(
+                    "the key does not fit the certificate".into(),
+                ));
+            }
+            Err(error) => return Ok(CertificateState::Broken(error.to_string())),
+        }
+        let now = self.host.clock.now();
+        Ok(CertificateState::Present {
+            names: info.names,
+            days_left: (info.not_after - now).whole_days(),
+            begun: info.not_before <= now,
+        })
+    }
+
+    fn look_at_container(&self, container: &Container) -> Result<ContainerState, EngineError> {
+        let Some(found) = self.unless_no_docker(|| self.host.docker.container(&container.name))?
+        else {
+            return Ok(ContainerState::Absent);
+        };
+        let image = self.host.docker.image_id(&container.image)?;
+        let wanted = self
+            .host
+            .accounts
+            .group_id(&container.group)
+            .map(|gid| settings_hash(container, gid));
+        Ok(ContainerState::Present(Box::new(RunningContainer {
+            stack: found.stack,
+            settings: found.settings,
+            wanted,
+            running: found.running,
+            image_is_current: image.is_none_or(|id| id == found.image_id),
+            owes_restart: false,
+        })))
+    }
+
+    fn look_at_unit(&self, unit: &Unit, batch: &Batch) -> UnitState {
+        let report = batch.report(&unit.name);
+        let alias = match unit.alias.as_deref() {
+            None => AliasState::Free,
+            Some(alias) => self.alias_state(unit, alias, batch),
+        };
+        UnitState {
+            enabled: report.file == "enabled",
+            active: report.active == "active",
+            masked: report.load == "masked",
+            owes_restart: false,
+            alias,
+        }
+    }
+
+    fn alias_state(&self, unit: &Unit, alias: &str, batch: &Batch) -> AliasState {
+        match self.host.files.state(&self.layout.units.join(alias)) {
+            Ok(PathState::Link { target }) if target.ends_with(&unit.name) => AliasState::Ours,
+            Ok(PathState::Absent)
+                if matches!(batch.report(alias).load.as_str(), "" | "not-found") =>
+            {
+                AliasState::Free
+            }
+            // The link is gone but systemd still knows the name as ours.
+            Ok(PathState::Absent) if batch.report(alias).path.ends_with(&unit.name) => {
+                AliasState::Free
+            }
+            _ => AliasState::Foreign,
+        }
+    }
+
+    fn look_at_nginx(&self, tree: &NginxTree, batch: &Batch) -> Result<NginxState, EngineError> {
+        let mut paths = BTreeMap::new();
+        for path in tree.files.keys().chain(tree.links.keys()) {
+            paths.insert(path.clone(), self.host.files.state(path)?);
+        }
+        let unit = batch.report("nginx.service");
+        let running = unit.file == "enabled" && unit.active == "active";
+        Ok(NginxState {
+            paths,
+            rivals: self.host.nginx.rivals(tree)?,
+            generation: if running {
+                self.host.nginx.generation(tree.http_port)
+            } else {
+                None
+            },
+            running,
+            owes_reload: false,
+        })
+    }
+}
+
+/// Names with a hash that nginx can check without stalling: bcrypt is left out, and so replaced.
+fn cheap_accounts(content: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(content)
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(_, hash)| {
+            ["$6$", "$5$", "$apr1$"]
+                .iter()
+                .any(|prefix| hash.starts_with(prefix))
+        })
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+/// Tells two sets of settings apart; kept as a label of the container.
+pub(super) fn settings_hash(container: &Container, gid: u32) -> String {
+    let text = format!("{container:?} gid {gid}");
+    mint::redis_password_hash(&text)
+}
+
+/// Questions asked once for many resources.
+struct Batch {
+    packages: BTreeSet<String>,
+    units: BTreeMap<String, UnitReport>,
+}
+
+impl Batch {
+    fn ask(engine: &Engine, desired: &[Desired]) -> Result<Self, EngineError> {
+        let mut packages = Vec::new();
+        let mut units = Vec::new();
+        for item in desired {
+            match &item.resource {
+                Resource::Package(package) => packages.push(package.name.as_str()),
+                Resource::Unit(unit) => {
+                    units.push(unit.name.as_str());
+                    units.extend(unit.alias.as_deref());
+                }
+                Resource::Nginx(_) => units.push("nginx.service"),
+                _ => {}
+            }
+        }
+        let packages = if packages.is_empty() {
+            BTreeSet::new()
+        } else {
+            engine.host.packages.installed(&packages)?
+        };
+        let reports = engine.host.systemd.reports(&units)?;
+        Ok(Self {
+            packages,
+            units: units.into_iter().map(str::to_owned).zip(reports).collect(),
+        })
+    }
+
+    fn report(&self, unit: &str) -> UnitReport {
+        self.units.get(unit).cloned().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cheap_accounts;
+
+    #[test]
+    fn bcrypt_accounts_are_not_counted() {
+        let names = cheap_accounts(b"a:$6$x$y\nb:$2y$10$z\nc:$apr1$x$y\n# no\n");
+        assert_eq!(names, ["a", "c"]);
+    }
+}

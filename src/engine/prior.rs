@@ -1,0 +1,266 @@
+//! What was there before a step, in a form that can be given back.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Engine, EngineError};
+use crate::host::HostError;
+use crate::mint;
+use crate::model::Mode;
+use crate::resource::{
+    AliasState, ContainerState, Observed, Owner, PathState, Resource, VolumeState,
+};
+
+/// The state of a resource before Tavern changed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prior {
+    /// Nothing was there.
+    Absent,
+    /// It was there and is nobody's business to take away.
+    Present,
+    /// Something was at a path.
+    Path(PathPrior),
+    /// A unit's state.
+    Unit {
+        /// It was enabled.
+        enabled: bool,
+        /// It was active.
+        active: bool,
+        /// The unit that had the alias's name.
+        alias: Option<AliasPrior>,
+    },
+    /// A container of somebody else's, kept under another name.
+    Container {
+        /// Its name now.
+        kept_as: String,
+        /// Its restart policy, in Docker's words.
+        restart_policy: String,
+        /// Whether it ran.
+        running: bool,
+    },
+    /// nginx's tree.
+    Nginx {
+        /// Our paths and the rivals' links.
+        paths: BTreeMap<PathBuf, PathPrior>,
+        /// The unit was active.
+        active: bool,
+    },
+}
+
+/// What was at a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PathPrior {
+    /// Nothing.
+    Absent,
+    /// A file; its bytes are in a blob.
+    File {
+        /// The blob's name.
+        blob: String,
+        /// Permission bits.
+        mode: Mode,
+        /// Who owned it.
+        owner: Owner,
+    },
+    /// A link.
+    Link {
+        /// Where it pointed.
+        target: PathBuf,
+    },
+    /// A directory.
+    Directory {
+        /// Permission bits.
+        mode: Mode,
+        /// Who owned it.
+        owner: Owner,
+    },
+}
+
+/// A unit of somebody else's that had our alias's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasPrior {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// What was there.
+    pub file: PathPrior,
+    /// It was enabled.
+    pub enabled: bool,
+    /// It was active.
+    pub active: bool,
+}
+
+impl Engine<'_> {
+    pub(super) fn blobs(&self) -> PathBuf {
+        self.layout.state.join("blobs")
+    }
+
+    /// Captures what is at a path; a file's bytes go into a root-only blob under a random name.
+    pub(super) fn capture_path(&self, path: &Path) -> Result<PathPrior, EngineError> {
+        Ok(match self.host.files.state(path)? {
+            PathState::Absent => PathPrior::Absent,
+            PathState::Link { target } => PathPrior::Link { target },
+            PathState::Directory { mode, owner } => PathPrior::Directory { mode, owner },
+            PathState::File {
+                content,
+                mode,
+                owner,
+            } => {
+                let blob = mint::key()?;
+                let directory = self.blobs();
+                self.host
+                    .files
+                    .make_directory(&directory, Mode(0o700), &Owner::root())?;
+                self.host.files.write(
+                    &directory.join(&blob),
+                    &content,
+                    Mode(0o600),
+                    &Owner::root(),
+                )?;
+                PathPrior::File { blob, mode, owner }
+            }
+            PathState::Other => {
+                return Err(HostError::Unexpected(format!(
+                    "{} is a socket or device",
+                    path.display()
+                ))
+                .into());
+            }
+        })
+    }
+
+    /// Captures what a step is about to change.
+    pub(super) fn capture(
+        &self,
+        resource: &Resource,
+        observed: &Observed,
+    ) -> Result<Prior, EngineError> {
+        Ok(match (resource, observed) {
+            // A secret's old content stays out of blobs: no rollback may revive a revoked key.
+            (
+                Resource::Secret(_)
+                | Resource::Htpasswd(_)
+                | Resource::Certificate(_)
+                | Resource::Binary(_),
+                _,
+            ) => {
+                let path = resource
+                    .path()
+                    .map(|path| self.host.files.state(path))
+                    .transpose()?;
+                if path == Some(PathState::Absent) {
+                    Prior::Absent
+                } else {
+                    Prior::Present
+                }
+            }
+            (Resource::Directory(_) | Resource::File(_) | Resource::Link(_), _) => {
+                match resource.path() {
+                    Some(path) => match self.capture_path(path)? {
+                        PathPrior::Absent => Prior::Absent,
+                        prior => Prior::Path(prior),
+                    },
+                    None => Prior::Absent,
+                }
+            }
+            (Resource::Unit(unit), Observed::Unit(state)) => {
+                let alias = match (&unit.alias, state.alias) {
+                    (Some(alias), AliasState::Foreign) => Some(self.capture_alias(alias)?),
+                    _ => None,
+                };
+                Prior::Unit {
+                    enabled: state.enabled,
+                    active: state.active,
+                    alias,
+                }
+            }
+            (
+                Resource::Container(container),
+                Observed::Container(ContainerState::Present(found)),
+            ) if found.stack.is_none() => {
+                let existing = self
+                    .host
+                    .docker
+                    .container(&container.name)?
+                    .unwrap_or_default();
+                Prior::Container {
+                    kept_as: format!("{}.before-tavern", container.name),
+                    restart_policy: existing.restart_policy,
+                    running: existing.running,
+                }
+            }
+            (Resource::Nginx(tree), Observed::Nginx(state)) => {
+                let mut paths = BTreeMap::new();
+                let rivals = state.rivals.iter().map(|rival| &rival.path);
+                for path in tree.files.keys().chain(tree.links.keys()).chain(rivals) {
+                    paths.insert(path.clone(), self.capture_path(path)?);
+                }
+                Prior::Nginx {
+                    paths,
+                    active: state.running,
+                }
+            }
+            (_, Observed::Package(there) | Observed::Group(there) | Observed::Opening(there)) => {
+                if *there {
+                    Prior::Present
+                } else {
+                    Prior::Absent
+                }
+            }
+            (_, Observed::Image(Some(_)) | Observed::Volume(VolumeState::Present { .. })) => {
+                Prior::Present
+            }
+            (_, Observed::Container(ContainerState::Present(_))) => Prior::Present,
+            _ => Prior::Absent,
+        })
+    }
+
+    fn capture_alias(&self, alias: &str) -> Result<AliasPrior, EngineError> {
+        let report = self
+            .host
+            .systemd
+            .reports(&[alias])?
+            .into_iter()
+            .next()
+            .unwrap_or_default();
+        let path = if report.path.is_empty() {
+            self.layout.units.join(alias)
+        } else {
+            PathBuf::from(&report.path)
+        };
+        Ok(AliasPrior {
+            name: alias.to_owned(),
+            file: self.capture_path(&path)?,
+            path,
+            enabled: report.file == "enabled",
+            active: report.active == "active",
+        })
+    }
+
+    /// Puts back what was at a path.
+    pub(super) fn restore_path(&self, path: &Path, prior: &PathPrior) -> Result<(), EngineError> {
+        match prior {
+            PathPrior::Absent => self.host.files.remove(path)?,
+            PathPrior::Link { target } => self.host.files.link(path, target)?,
+            PathPrior::Directory { mode, owner } => {
+                self.host.files.make_directory(path, *mode, owner)?
+            }
+            PathPrior::File { blob, mode, owner } => {
+                let stored = self.blobs().join(blob);
+                let content = self.host.files.read(&stored)?.ok_or_else(|| {
+                    HostError::Unexpected(format!(
+                        "what was at {} is lost: {} is gone",
+                        path.display(),
+                        stored.display()
+                    ))
+                })?;
+                self.host.files.write(path, &content, *mode, owner)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::journal::Record;
+use super::prior::Prior;
+use super::{Engine, EngineError};
+use crate::model::Mode;
+use crate::plan::Knowledge;
+use crate::resource::{Action, Owner, Resource, ResourceId};
+
+/// The version of the receipt's form that this build writes.
+const VERSION: u32 = 1;
+
+/// What Tavern made on this host, and what was there before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The version of this form.
+    pub version: u32,
+    /// Counts the runs that changed something.
+    pub generation: u64,
+    /// In the order they were made.
+    pub entries: Vec<Entry>,
+    /// What must restart because a run died before it did.
+    #[serde(default)]
+    pub owed: BTreeSet<ResourceId>,
+}
+
+/// A resource of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub id: ResourceId,
+    /// As it was applied.
+    pub resource: Resource,
+    /// What was there before the first time.
+    pub prior: Prior,
+}
+
+impl Default for Receipt {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            generation: 0,
+            entries: Vec::new(),
+            owed: BTreeSet::new(),
+        }
+    }
+}
+
+impl Receipt {
+    /// Notes that a resource was applied. The first prior is the one that counts.
+    pub(super) fn record(&mut self, resource: Resource, prior: Prior) {
+        let id = resource.id();
+        match self.entries.iter_mut().find(|entry| entry.id == id) {
+            Some(entry) => entry.resource = resource,
+            None => self.entries.push(Entry {
+                id,
+                resource,
+                prior,
+            }),
+        }
+    }
+
+    /// Takes a step that a killed run began: the thing is ours, what it should have restarted is owed.
+    pub(super) fn take(&mut self, record: Record) {
+        self.owed.extend(record.restarts);
+        if record.action != Action::Remove {
+            self.owed.insert(record.resource.id());
+            self.record(record.resource, record.prior);
+        }
+    }
+
+    /// Forgets a resource that is gone.
+    pub(super) fn forget(&mut self, id: &ResourceId) {
+        self.entries.retain(|entry| entry.id != *id);
+    }
+
+    /// What a plan needs to know, given what is wanted now.
+    pub(super) fn knowledge(&self, wanted: &BTreeSet<ResourceId>, adopt: bool) -> Knowledge {
+        let orphans = self
+            .entries
+            .iter()
+            .rev()
+            .filter(|entry| !wanted.contains(&entry.id) && !entry.resource.is_data())
+            .filter(|entry| !matches!(entry.resource, Resource::Package(_)))
+            .map(|entry| entry.resource.clone())
+            .collect();
+        Knowledge {
+            owned: self.entries.iter().map(|entry| entry.id.clone()).collect(),
+            owed: self.owed.clone(),
+            orphans,
+            adopt,
+        }
+    }
+}
+
+impl Engine<'_> {
+    pub(super) fn receipt_path(&self) -> PathBuf {
+        self.layout.state.join("receipt.json")
+    }
+
+    /// The host's receipt; an empty one if there is none.
+    ///
+    /// # Errors
+    /// When it is damaged or of a newer version.
+    pub fn receipt(&self) -> Result<Receipt, EngineError> {
+        let path = self.receipt_path();
+        let fault = |reason: String| EngineError::Receipt {
+            path: path.display().to_string(),
+            reason,
+        };
+        let Some(bytes) = self.host.files.read(&path)? else {
+            return Ok(Receipt::default());
+        };
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let version: Version =
+            serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?;
+        if version.version > VERSION {
+            return Err(fault(format!(
+                "version {} is newer than this tavernctl, which knows {VERSION}",
+                version.version
+            )));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))
+    }
+
+    pub(super) fn save_receipt(&self, receipt: &Receipt) -> Result<(), EngineError> {
+        let bytes = serde_json::to_vec_pretty(receipt).map_err(|error| EngineError::Receipt {
+            path: self.receipt_path().display().to_string(),
+            reason: error.to_string(),
+        })?;
+        self.host
+            .files
+            .make_directory(&self.layout.state, Mode(0o700), &Owner::root())?;
+        self.host
+            .files
+            .write(&self.receipt_path(), &bytes, Mode(0o600), &Owner::root())?;
+        Ok(())
+    }
+}

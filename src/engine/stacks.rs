@@ -1,0 +1,113 @@
+use std::path::PathBuf;
+
+use super::{Engine, EngineError};
+use crate::host::Files;
+use crate::model::Layout;
+use crate::stack::{DEFAULT, Stack, parse};
+
+/// A stack with the file it came from.
+#[derive(Debug, Clone)]
+pub struct NamedStack {
+    /// The stack.
+    pub stack: Stack,
+    /// The file's bytes.
+    pub source: Vec<u8>,
+    /// Whether the file is on the host already.
+    pub on_host: bool,
+}
+
+/// Reads every stack file of the host, checked one by one and against each other.
+///
+/// # Errors
+/// The first fault.
+pub fn load_stacks(files: &dyn Files, layout: &Layout) -> Result<Vec<NamedStack>, EngineError> {
+    let mut stacks = Vec::new();
+    for path in files.list(&layout.stacks())? {
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if hidden || path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let source = files.read(&path)?.unwrap_or_default();
+        stacks.push(NamedStack {
+            stack: parse(&path, &source)?,
+            source,
+            on_host: true,
+        });
+    }
+    clashes(&stacks)?;
+    Ok(stacks)
+}
+
+/// What may exist once on a host but is named in two stacks.
+fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
+    let mut seen = std::collections::BTreeMap::new();
+    for NamedStack { stack, .. } in stacks {
+        let things = stack
+            .containers
+            .iter()
+            .flat_map(|c| {
+                [
+                    format!("container `{}`", c.name),
+                    format!("volume `{}`", c.volume),
+                ]
+            })
+            .chain(
+                stack
+                    .apps
+                    .iter()
+                    .filter_map(|app| app.alias.as_ref())
+                    .map(|alias| format!("alias `{alias}`")),
+            )
+            .chain(stack.hosts.iter().map(|host| format!("host `{host}`")));
+        for thing in things {
+            if let Some(other) = seen.insert(thing.clone(), &stack.name) {
+                return Err(EngineError::Clash(format!(
+                    "{thing} is in stack `{other}` and in stack `{}`",
+                    stack.name
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Engine<'_> {
+    /// The stacks of this host; the default one if it has none.
+    pub(super) fn stacks(
+        &self,
+        asked: &[String],
+        adopt: bool,
+    ) -> Result<Vec<NamedStack>, EngineError> {
+        let mut stacks = load_stacks(self.host.files.as_ref(), &self.layout)?;
+        if stacks.is_empty() {
+            let source = if adopt {
+                super::adopt::legacy_stack(self.host)?
+            } else {
+                None
+            };
+            let source = source.unwrap_or_else(|| DEFAULT.to_owned()).into_bytes();
+            let stack = parse(&PathBuf::from("/etc/tavern/stacks/counter.toml"), &source)?;
+            stacks.push(NamedStack {
+                stack,
+                source,
+                on_host: false,
+            });
+        }
+        for name in asked {
+            if !stacks.iter().any(|s| s.stack.name.as_str() == name) {
+                let known = stacks
+                    .iter()
+                    .filter(|s| s.on_host)
+                    .map(|s| s.stack.name.to_string())
+                    .collect();
+                return Err(EngineError::NoSuchStack {
+                    name: name.clone(),
+                    known,
+                });
+            }
+        }
+        Ok(stacks)
+    }
+}

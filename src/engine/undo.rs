@@ -1,0 +1,233 @@
+use std::path::Path;
+
+use super::journal::Record;
+use super::prior::{AliasPrior, PathPrior, Prior};
+use super::receipt::Receipt;
+use super::{Engine, EngineError};
+use crate::resource::{Action, NginxTree, Resource, Unit};
+
+impl Engine<'_> {
+    /// Undoes the steps of a run that failed, newest first, then starts again what ran before it.
+    /// Says what could not be put back.
+    pub(super) fn undo_run(&self, records: &[Record], before: &Receipt) -> Vec<String> {
+        let mut left = Vec::new();
+        let mut note = |what: &Resource, result: Result<(), EngineError>| {
+            if let Err(error) = result {
+                left.push(format!("{}: {error}", what.id()));
+            }
+        };
+        for record in records.iter().rev() {
+            match (&record.resource, &record.prior) {
+                // A removal's prior is what it removed: a later install brings it back from the stack.
+                _ if record.action == Action::Remove => {}
+                (Resource::Package(_), _) => {}
+                // Was ours and ran: its files come back first, then it starts again, below.
+                (
+                    Resource::Unit(_),
+                    Prior::Unit {
+                        active: true,
+                        alias: None,
+                        ..
+                    },
+                ) => {}
+                (Resource::Container(_), Prior::Present) => {}
+                (resource, prior) => note(resource, self.undo_one(resource, prior)),
+            }
+        }
+        for record in records {
+            match (&record.resource, &record.prior) {
+                (
+                    Resource::Unit(unit),
+                    Prior::Unit {
+                        active: true,
+                        alias: None,
+                        ..
+                    },
+                ) => {
+                    note(&record.resource, self.restart_unit(unit));
+                }
+                (Resource::Container(container), Prior::Present) => {
+                    let old = before
+                        .entries
+                        .iter()
+                        .find_map(|entry| match &entry.resource {
+                            Resource::Container(old) if old.name == container.name => Some(old),
+                            _ => None,
+                        });
+                    if let Some(old) = old {
+                        let again = self
+                            .host
+                            .docker
+                            .remove(&old.name)
+                            .map_err(EngineError::from);
+                        note(
+                            &record.resource,
+                            again.and_then(|()| self.run_container(old)),
+                        );
+                    }
+                }
+                _ => {}
+            }
+        }
+        left
+    }
+
+    fn restart_unit(&self, unit: &Unit) -> Result<(), EngineError> {
+        self.host.systemd.act("daemon-reload", &[])?;
+        if let Some(service) = &unit.service {
+            self.host.systemd.act("stop", &[service])?;
+        }
+        Ok(self.host.systemd.act("restart", &[&unit.name])?)
+    }
+
+    /// Gives back what was there before a resource was ours. Safe to repeat.
+    pub(super) fn undo_one(&self, resource: &Resource, prior: &Prior) -> Result<(), EngineError> {
+        let files = &self.host.files;
+        match (resource, prior) {
+            (Resource::Unit(unit), prior) => self.undo_unit(unit, prior),
+            (Resource::Nginx(tree), prior) => self.undo_nginx(tree, prior),
+            (
+                Resource::Container(container),
+                Prior::Container {
+                    kept_as,
+                    restart_policy,
+                    running,
+                },
+            ) => {
+                let docker = &self.host.docker;
+                // Killed before the rename: the name is still theirs.
+                if docker.container(kept_as)?.is_none() {
+                    return Ok(());
+                }
+                docker.remove(&container.name)?;
+                docker.rename(kept_as, &container.name, restart_policy)?;
+                if *running {
+                    docker.start(&container.name)?;
+                }
+                Ok(())
+            }
+            // Whatever the receipt says, a container without our label is not ours to remove.
+            (Resource::Container(container), _) => match self.found_container(&container.name)? {
+                Some(Some(_)) => Ok(self.host.docker.remove(&container.name)?),
+                _ => Ok(()),
+            },
+            (_, Prior::Present) => Ok(()),
+            (Resource::Package(_), _) => Ok(()),
+            (Resource::Group(group), _) => Ok(self.host.accounts.remove_group(&group.name)?),
+            (Resource::Directory(directory), Prior::Path(prior)) => {
+                self.restore_path(&directory.path, prior)
+            }
+            (Resource::Directory(directory), _) => files
+                .remove_directory(&directory.path)
+                .map(|_| ())
+                .map_err(Into::into),
+            (Resource::File(file), Prior::Path(prior)) => self.restore_path(&file.path, prior),
+            (Resource::Link(link), Prior::Path(prior)) => self.restore_path(&link.path, prior),
+            (Resource::Certificate(certificate), _) => self.remove_certificate(&certificate.path),
+            (Resource::Secret(secret), _) => {
+                files.remove(&secret.path)?;
+                Ok(files.remove(&secret.passwords)?)
+            }
+            (Resource::Image(image), _) => Ok(self.host.docker.remove_image(&image.reference)?),
+            (Resource::Volume(volume), _) => Ok(self.host.docker.remove_volume(&volume.name)?),
+            (Resource::Opening(opening), _) => Ok(self.host.firewall.close(opening.port)?),
+            (resource, _) => match resource.path() {
+                Some(path) => Ok(files.remove(path)?),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Whether there is such a container, and whose.
+    fn found_container(&self, name: &str) -> Result<Option<Option<String>>, EngineError> {
+        Ok(self.host.docker.container(name)?.map(|found| found.stack))
+    }
+
+    fn remove_certificate(&self, link: &Path) -> Result<(), EngineError> {
+        let stem = format!(
+            "{}.",
+            link.file_name().unwrap_or_default().to_string_lossy()
+        );
+        self.host.files.remove(link)?;
+        for path in self
+            .host
+            .files
+            .list(link.parent().unwrap_or(Path::new("/")))?
+        {
+            if path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(&stem))
+            {
+                self.host.files.remove_tree(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn undo_unit(&self, unit: &Unit, prior: &Prior) -> Result<(), EngineError> {
+        let systemd = &self.host.systemd;
+        let (enabled, active, alias) = match prior {
+            Prior::Unit {
+                enabled,
+                active,
+                alias,
+            } => (*enabled, *active, alias.as_ref()),
+            _ => (false, false, None),
+        };
+        let known = systemd
+            .reports(&[&unit.name])?
+            .first()
+            .is_some_and(|report| report.load == "loaded");
+        if known && !active {
+            systemd.act("stop", &[&unit.name])?;
+        }
+        if known && !enabled {
+            systemd.act("disable", &[&unit.name])?;
+        }
+        alias.map_or(Ok(()), |alias| self.restore_alias(alias))
+    }
+
+    fn restore_alias(&self, alias: &AliasPrior) -> Result<(), EngineError> {
+        let systemd = &self.host.systemd;
+        self.restore_path(&alias.path, &alias.file)?;
+        systemd.act("daemon-reload", &[])?;
+        if alias.enabled {
+            systemd.act("enable", &[&alias.name])?;
+        }
+        if alias.active {
+            systemd.act("start", &[&alias.name])?;
+        }
+        Ok(())
+    }
+
+    fn undo_nginx(&self, tree: &NginxTree, prior: &Prior) -> Result<(), EngineError> {
+        let absent = PathPrior::Absent;
+        let (paths, active) = match prior {
+            Prior::Nginx { paths, active } => (Some(paths), *active),
+            _ => (None, true),
+        };
+        let before = |path: &Path| paths.and_then(|paths| paths.get(path)).unwrap_or(&absent);
+        // Links first, so that no half of ours is ever enabled.
+        for path in tree.links.keys().chain(tree.files.keys()) {
+            self.restore_path(path, before(path))?;
+        }
+        for (path, prior) in paths.into_iter().flatten() {
+            if !tree.links.contains_key(path) && !tree.files.contains_key(path) {
+                self.restore_path(path, prior)?;
+            }
+        }
+        let running = self
+            .host
+            .systemd
+            .reports(&["nginx.service"])?
+            .first()
+            .is_some_and(|r| r.active == "active");
+        if running && active {
+            self.host.nginx.test()?;
+            self.host.systemd.act("reload", &["nginx.service"])?;
+        } else if running {
+            self.host.systemd.act("stop", &["nginx.service"])?;
+        }
+        Ok(())
+    }
+}

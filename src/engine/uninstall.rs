@@ -1,0 +1,105 @@
+use super::prior::Prior;
+use super::receipt::Entry;
+use super::{Engine, EngineError, Lock};
+use crate::resource::{Resource, ResourceId};
+
+/// Whether data goes too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purge {
+    /// Volumes, pages, credentials and stack files stay.
+    KeepData,
+    /// All of it goes.
+    Everything,
+}
+
+/// What an uninstall left on the host.
+#[derive(Debug, Default)]
+pub struct Leftovers {
+    /// Data, kept on purpose.
+    pub kept: Vec<ResourceId>,
+    /// What should be gone and is not, with the reason.
+    pub failed: Vec<String>,
+}
+
+impl Engine<'_> {
+    /// Removes what Tavern made and gives back what was there. Goes on when something fails, and lists it.
+    ///
+    /// # Errors
+    /// When another run holds the lock or the receipt cannot be read.
+    pub fn uninstall(&self, purge: Purge) -> Result<Leftovers, EngineError> {
+        let _lock = Lock::take()?;
+        let mut receipt = self.receipt()?;
+        self.fold_journal(&mut receipt)?;
+        let mut left = Leftovers::default();
+        let entries: Vec<Entry> = receipt.entries.iter().rev().cloned().collect();
+        // Units stop before their files go, the rest in the order opposite to how it was made, directories last,
+        // and the binary after everything: whoever is cut off half-way can still run it again.
+        let rank = |entry: &Entry| match entry.resource {
+            Resource::Opening(_) | Resource::Nginx(_) => 0,
+            Resource::Unit(_) => 1,
+            Resource::Container(_) => 2,
+            Resource::Directory(_) => 4,
+            Resource::Group(_) => 5,
+            Resource::Binary(_) => 6,
+            _ => 3,
+        };
+        let mut ordered: Vec<&Entry> = entries.iter().collect();
+        ordered.sort_by_key(|entry| rank(entry));
+        for entry in ordered {
+            if entry.resource.is_data() && purge == Purge::KeepData {
+                if entry.prior != Prior::Present {
+                    left.kept.push(entry.id.clone());
+                }
+                continue;
+            }
+            self.progress.begin(&format!("- {}", entry.id));
+            match self.undo_one(&entry.resource, &entry.prior) {
+                Ok(()) => {
+                    receipt.forget(&entry.id);
+                    if !matches!(entry.resource, Resource::Directory(_)) {
+                        self.save_receipt(&receipt)?;
+                    }
+                }
+                Err(error) => left.failed.push(format!("{}: {error}", entry.id)),
+            }
+        }
+        if let Err(error) = self.host.systemd.act("daemon-reload", &[]) {
+            left.failed.push(format!("systemd: {error}"));
+        }
+        self.finish(purge, &receipt, &mut left)?;
+        Ok(left)
+    }
+
+    fn finish(
+        &self,
+        purge: Purge,
+        receipt: &super::Receipt,
+        left: &mut Leftovers,
+    ) -> Result<(), EngineError> {
+        let files = &self.host.files;
+        if !left.failed.is_empty() {
+            return self.save_receipt(receipt);
+        }
+        if purge == Purge::KeepData && !left.kept.is_empty() {
+            // The receipt stays with the data, so that a later `--purge` knows what is ours.
+            return self.save_receipt(receipt);
+        }
+        files.remove_tree(&self.layout.state)?;
+        for directory in [
+            self.layout.etc.join("tls"),
+            self.layout.etc.join("htpasswd"),
+            self.layout.etc.join("containers"),
+            self.layout.credentials(),
+            self.layout.stacks(),
+            self.layout.etc.clone(),
+        ] {
+            if !files.remove_directory(&directory)? {
+                left.failed.push(format!(
+                    "{}: not empty: somebody else's files are in it",
+                    directory.display()
+                ));
+            }
+        }
+        Ok(())
+    }
+}

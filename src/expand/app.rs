@@ -1,0 +1,145 @@
+use minijinja::context;
+
+use super::base::managed_for;
+use super::container;
+use super::emit::{EmitError, emit};
+use crate::model::Layout;
+use crate::resource::{Desired, Resource, ResourceId, Secret, SecretKind, Unit};
+use crate::stack::{App, Stack};
+
+/// The service units of a stack's apps, for whatever makes them restart.
+pub(super) fn services(stack: &Stack) -> Vec<ResourceId> {
+    stack
+        .apps
+        .iter()
+        .map(|app| service_id(stack, app))
+        .collect()
+}
+
+fn service_id(stack: &Stack, app: &App) -> ResourceId {
+    ResourceId(format!(
+        "unit:{}.service",
+        Layout::unit_stem(&stack.name, &app.name)
+    ))
+}
+
+pub(super) fn resources(stack: &Stack, layout: &Layout) -> Result<Vec<Desired>, EmitError> {
+    let mut desired = Vec::new();
+    for app in &stack.apps {
+        desired.extend(credentials(stack, app, layout));
+        desired.extend(units(stack, app, layout)?);
+    }
+    Ok(desired)
+}
+
+fn credentials(stack: &Stack, app: &App, layout: &Layout) -> Vec<Desired> {
+    let secret = |name: &str, kind| Desired {
+        resource: Resource::Secret(Secret {
+            path: layout.credential(&stack.name, name),
+            kind,
+            passwords: layout.passwords(&stack.name),
+        }),
+        restarts: vec![service_id(stack, app)],
+    };
+    let names = app.accounts.iter().map(ToString::to_string).collect();
+    let accounts = SecretKind::Accounts {
+        app: app.name.to_string(),
+        names,
+    };
+    vec![
+        secret("jwt-key", SecretKind::Key),
+        secret("accounts", accounts),
+    ]
+}
+
+/// Names of the credentials an app reads.
+pub(super) fn credential_names(app: &App) -> Vec<&'static str> {
+    let mut names = vec!["jwt-key", "accounts"];
+    if !app.needs.is_empty() {
+        names.push("redis-password");
+    }
+    names
+}
+
+fn units(stack: &Stack, app: &App, layout: &Layout) -> Result<Vec<Desired>, EmitError> {
+    let unit = Layout::unit_stem(&stack.name, &app.name);
+    let file = layout.stack_file(&stack.name);
+    let credentials: Vec<_> = credential_names(app)
+        .into_iter()
+        .map(|name| context! { name, path => layout.credential(&stack.name, name).to_string_lossy() })
+        .collect();
+    let needed: Vec<_> = app
+        .needs
+        .iter()
+        .filter_map(|need| stack.container(need))
+        .collect();
+    let groups: Vec<_> = needed.iter().map(|c| container::group(c)).collect();
+    let values = context! {
+        unit => unit.clone(),
+        file => file.to_string_lossy(),
+        description => format!("app {} of stack {}, run by Tavern", app.name, stack.name),
+        socket => layout.app_socket(&stack.name, &app.name).to_string_lossy(),
+        command => command(stack, app, layout),
+        groups,
+        credentials,
+        alias => app.alias.as_ref().map(ToString::to_string),
+    };
+    let socket_id = ResourceId(format!("unit:{unit}.socket"));
+    let socket = Unit {
+        name: format!("{unit}.socket"),
+        alias: None,
+        service: Some(format!("{unit}.service")),
+    };
+    let service = Unit {
+        name: format!("{unit}.service"),
+        alias: app.alias.as_ref().map(|alias| format!("{alias}.service")),
+        service: None,
+    };
+    Ok(vec![
+        managed_for(
+            layout.units.join(&socket.name),
+            emit("app.socket", &values)?,
+            vec![socket_id],
+        ),
+        managed_for(
+            layout.units.join(&service.name),
+            emit("app.service", &values)?,
+            vec![service_id(stack, app)],
+        ),
+        Resource::Unit(socket).into(),
+        Resource::Unit(service).into(),
+    ])
+}
+
+/// What the unit runs: no secret in it, `ps` and `systemctl show` print it to anybody.
+fn command(stack: &Stack, app: &App, layout: &Layout) -> Vec<String> {
+    let mut command = vec![
+        "/usr/local/bin/tavernctl".into(),
+        "serve".into(),
+        app.program.as_str().into(),
+    ];
+    command.extend(["--base".into(), base_path(stack, app)]);
+    if let Some(container) = app.needs.iter().find_map(|need| stack.container(need)) {
+        let socket = layout
+            .container_run(container.name.as_str())
+            .join("redis.sock");
+        command.extend(["--redis".into(), socket.to_string_lossy().into_owned()]);
+        command.extend(["--redis-user".into(), container::app_user(stack, container)]);
+    }
+    command.extend(["--count-key".into(), app.count_key.clone()]);
+    command
+}
+
+/// The path prefix under which nginx passes requests to the app.
+pub(super) fn base_path(stack: &Stack, app: &App) -> String {
+    let site = stack
+        .sites
+        .iter()
+        .find(|site| site.content == crate::stack::SiteContent::App(app.name.clone()));
+    let prefix = site.map(|site| site.path.prefix()).unwrap_or_default();
+    if prefix.is_empty() {
+        "/".to_owned()
+    } else {
+        prefix.to_owned()
+    }
+}

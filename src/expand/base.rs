@@ -1,0 +1,174 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use minijinja::context;
+
+use super::emit::{EmitError, emit};
+use super::{app, container, pages};
+use crate::model::{DockerFacts, Facts, Layout, Mode, UfwFacts};
+use crate::resource::{
+    Binary, Content, Desired, Directory, File, Group, Keep, Link, Owner, Package, Resource,
+    ResourceId,
+};
+use crate::stack::{Opening, Stack};
+
+/// What every host needs before its stacks.
+pub(super) fn resources(
+    stacks: &[Stack],
+    facts: &Facts,
+    layout: &Layout,
+) -> Result<Vec<Desired>, EmitError> {
+    let mut desired: Vec<Desired> = packages(stacks, facts)
+        .into_iter()
+        .map(Desired::from)
+        .collect();
+    let directory = |path: PathBuf, mode| {
+        Resource::Directory(Directory {
+            path,
+            mode: Mode(mode),
+            owner: Owner::root(),
+        })
+    };
+    desired.extend(
+        [
+            directory(layout.state.clone(), 0o700),
+            directory(layout.etc.clone(), 0o755),
+            directory(layout.stacks(), 0o755),
+            directory(layout.credentials(), 0o700),
+            directory(layout.etc.join("tls"), 0o755),
+            directory(layout.etc.join("htpasswd"), 0o755),
+            directory(layout.etc.join("containers"), 0o755),
+        ]
+        .map(Desired::from),
+    );
+    for stack in stacks {
+        desired.push(directory(layout.credentials().join(stack.name.as_str()), 0o700).into());
+    }
+    if let Some(path) = &facts.binary_target {
+        desired.push(Desired {
+            resource: Resource::Binary(Binary { path: path.clone() }),
+            restarts: stacks.iter().flat_map(app::services).collect(),
+        });
+        desired.extend(shortcuts(stacks, path));
+    }
+    desired.extend(accounts_and_sockets(stacks, layout)?);
+    desired.extend(pages::directories(stacks, layout));
+    Ok(desired)
+}
+
+fn packages(stacks: &[Stack], facts: &Facts) -> Vec<Resource> {
+    let mut names = vec!["nginx", "logrotate"];
+    let needs_docker = stacks.iter().any(|stack| !stack.containers.is_empty());
+    if needs_docker && facts.docker == DockerFacts::Missing {
+        // Debian 13 keeps the `docker` command in a package of its own.
+        names.extend(["docker.io", "docker-cli"]);
+    }
+    names
+        .into_iter()
+        .filter(|name| facts.known_packages.iter().any(|known| known == name))
+        .map(|name| {
+            Resource::Package(Package {
+                name: name.to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// `check-flask` and `restart-flask`, the commands of the host this stack was modelled on.
+fn shortcuts(stacks: &[Stack], binary: &std::path::Path) -> Vec<Desired> {
+    let with_alias = stacks
+        .iter()
+        .flat_map(|stack| &stack.apps)
+        .filter_map(|app| app.alias.as_ref());
+    with_alias
+        .filter(|alias| alias.as_str() == "flask-app")
+        .flat_map(|_| ["check-flask", "restart-flask"])
+        .map(|name| {
+            Resource::Link(Link {
+                path: binary.with_file_name(name),
+                target: binary.to_owned(),
+            })
+            .into()
+        })
+        .collect()
+}
+
+fn accounts_and_sockets(stacks: &[Stack], layout: &Layout) -> Result<Vec<Desired>, EmitError> {
+    let containers: Vec<_> = stacks.iter().flat_map(|stack| &stack.containers).collect();
+    let groups: BTreeSet<String> = containers.iter().map(|c| container::group(c)).collect();
+    let run = layout.run.to_string_lossy();
+    let rows: Vec<_> = containers
+        .iter()
+        .map(|c| {
+            let path = layout.container_run(c.name.as_str());
+            context! { run => path.to_string_lossy(), group => container::group(c) }
+        })
+        .collect();
+    let mut desired = Vec::new();
+    if !groups.is_empty() {
+        let text = emit(
+            "sysusers.conf",
+            &context! { groups => groups.iter().cloned().collect::<Vec<_>>() },
+        )?;
+        desired.push(managed("/etc/sysusers.d/tavern.conf".into(), 0o644, text));
+        desired.extend(
+            groups
+                .into_iter()
+                .map(|name| Resource::Group(Group { name })),
+        );
+    }
+    let text = emit("tmpfiles.conf", &context! { run, containers => rows })?;
+    desired.push(managed("/etc/tmpfiles.d/tavern.conf".into(), 0o644, text));
+    desired.push(Resource::Directory(Directory {
+        path: layout.run.clone(),
+        mode: Mode(0o755),
+        owner: Owner::root(),
+    }));
+    desired.extend(containers.iter().map(|c| {
+        let owner = Owner::root_and(&container::group(c));
+        Resource::Directory(Directory {
+            path: layout.container_run(c.name.as_str()),
+            mode: Mode(0o770),
+            owner,
+        })
+    }));
+    Ok(desired.into_iter().map(Desired::from).collect())
+}
+
+/// A generated file that root owns.
+pub(super) fn managed(path: PathBuf, mode: u32, text: String) -> Resource {
+    Resource::File(File {
+        path,
+        mode: Mode(mode),
+        owner: Owner::root(),
+        content: Content::Text(text),
+        keep: Keep::Managed,
+    })
+}
+
+/// A generated file that makes something restart when it changes.
+pub(super) fn managed_for(path: PathBuf, text: String, restarts: Vec<ResourceId>) -> Desired {
+    Desired {
+        resource: managed(path, 0o644, text),
+        restarts,
+    }
+}
+
+/// The firewall's openings, while ufw is active.
+pub(super) fn openings(stacks: &[Stack], facts: &Facts) -> Vec<Desired> {
+    if facts.ufw == UfwFacts::Inactive {
+        return Vec::new();
+    }
+    let ports: BTreeSet<u16> = stacks
+        .iter()
+        .flat_map(|stack| &stack.firewall)
+        .flat_map(|opening| match opening {
+            Opening::Ssh => facts.ssh_ports.clone(),
+            Opening::Tcp(port) => vec![*port],
+        })
+        .collect();
+    ports
+        .into_iter()
+        .map(|port| Resource::Opening(crate::resource::Opening { port }).into())
+        .collect()
+}

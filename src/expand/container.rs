@@ -1,0 +1,124 @@
+use minijinja::context;
+
+use super::app;
+use super::base::managed_for;
+use super::emit::{EmitError, emit};
+use crate::model::{Layout, Mode};
+use crate::resource::{
+    self, Content, Desired, Directory, File, Image, Keep, Mount, Owner, Resource, ResourceId,
+    Secret, SecretKind, Volume,
+};
+use crate::stack::{Container, ContainerKind, Stack};
+
+/// The uid that the official Redis image's `redis` user has.
+const REDIS_UID: u32 = 999;
+const REDIS_RUN: &str = "/run/redis";
+const MEBIBYTE: i64 = 1024 * 1024;
+
+/// The group of whoever may reach the container's socket.
+pub(super) fn group(container: &Container) -> String {
+    format!("tavern-{}", container.name)
+}
+
+pub(super) fn resources(stack: &Stack, layout: &Layout) -> Result<Vec<Desired>, EmitError> {
+    let mut desired = Vec::new();
+    for container in &stack.containers {
+        let ContainerKind::Redis = container.kind;
+        desired.extend(redis(stack, container, layout)?);
+    }
+    Ok(desired)
+}
+
+fn redis(stack: &Stack, container: &Container, layout: &Layout) -> Result<Vec<Desired>, EmitError> {
+    let directory = layout.container(container.name.as_str());
+    let password = layout.credential(&stack.name, "redis-password");
+    let id = ResourceId(format!("container:{}", container.name));
+    let restarts = vec![id];
+    let text = emit(
+        "redis.conf",
+        &context! {
+            file => layout.stack_file(&stack.name).to_string_lossy(),
+            container => container.name.as_str(),
+            socket => format!("{REDIS_RUN}/redis.sock"),
+        },
+    )?;
+    let configuration = Resource::Directory(Directory {
+        path: directory.clone(),
+        mode: Mode(0o755),
+        owner: Owner::root(),
+    });
+    let secret = Resource::Secret(Secret {
+        path: password.clone(),
+        kind: SecretKind::Key,
+        passwords: layout.passwords(&stack.name),
+    });
+    let mut password_restarts = restarts.clone();
+    password_restarts.extend(app::services(stack));
+    let acl = Resource::File(File {
+        path: directory.join("users.acl"),
+        mode: Mode(0o640),
+        owner: Owner::root_and(&group(container)),
+        content: Content::RedisAcl {
+            user: app_user(stack, container),
+            password,
+        },
+        keep: Keep::Managed,
+    });
+    Ok(vec![
+        configuration.into(),
+        Desired {
+            resource: secret,
+            restarts: password_restarts,
+        },
+        managed_for(directory.join("redis.conf"), text, restarts.clone()),
+        Desired {
+            resource: acl,
+            restarts,
+        },
+        Resource::Image(Image {
+            reference: container.image.clone(),
+        })
+        .into(),
+        Resource::Volume(Volume {
+            name: container.volume.clone(),
+            stack: stack.name.to_string(),
+        })
+        .into(),
+        Resource::Container(resource::Container {
+            name: container.name.to_string(),
+            stack: stack.name.to_string(),
+            image: container.image.clone(),
+            command: vec!["redis-server".into(), "/etc/redis/redis.conf".into()],
+            uid: REDIS_UID,
+            group: group(container),
+            mounts: vec![
+                Mount::Volume {
+                    name: container.volume.clone(),
+                    target: "/data".into(),
+                },
+                Mount::Bind {
+                    source: directory,
+                    target: "/etc/redis".into(),
+                    writable: false,
+                },
+                Mount::Bind {
+                    source: layout.container_run(container.name.as_str()),
+                    target: REDIS_RUN.into(),
+                    writable: true,
+                },
+            ],
+            memory: 512 * MEBIBYTE,
+            pids: 64,
+        })
+        .into(),
+    ])
+}
+
+/// The ACL user of the app that needs this container.
+pub(super) fn app_user(stack: &Stack, container: &Container) -> String {
+    let app = stack
+        .apps
+        .iter()
+        .find(|app| app.needs.contains(&container.role));
+    app.map_or_else(|| stack.name.to_string(), |app| app.name.to_string())
+}

@@ -1,0 +1,68 @@
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use rust_embed::Embed;
+
+use crate::model::{Layout, Mode};
+use crate::resource::{Content, Desired, Directory, File, Keep, Owner, Resource};
+use crate::stack::{SiteContent, Stack};
+
+/// What tavernctl carries below `www/`.
+#[derive(Embed)]
+#[folder = "www/"]
+struct Pages;
+
+/// A page or picture by its name below `www/`.
+pub fn page(name: &str) -> Option<Cow<'static, [u8]>> {
+    Pages::get(name).map(|file| file.data)
+}
+
+fn seeded_sites(stack: &Stack) -> impl Iterator<Item = &crate::model::Name> {
+    stack.sites.iter().filter_map(|site| match &site.content {
+        SiteContent::Seeded(name) => Some(name),
+        _ => None,
+    })
+}
+
+/// The document roots.
+pub(super) fn directories(stacks: &[Stack], layout: &Layout) -> Vec<Desired> {
+    let directory = |path: PathBuf| {
+        Resource::Directory(Directory {
+            path,
+            mode: Mode(0o755),
+            owner: Owner::root(),
+        })
+        .into()
+    };
+    let mut desired = Vec::new();
+    for stack in stacks
+        .iter()
+        .filter(|stack| seeded_sites(stack).next().is_some())
+    {
+        desired.push(directory(layout.www.join(stack.name.as_str())));
+        desired
+            .extend(seeded_sites(stack).map(|site| directory(layout.site_root(&stack.name, site))));
+    }
+    desired
+}
+
+/// The pages a new site begins with. A site that tavernctl has no pages for begins empty.
+pub(super) fn seeds(stack: &Stack, layout: &Layout) -> Vec<Desired> {
+    let mut desired = Vec::new();
+    for site in seeded_sites(stack) {
+        let prefix = format!("{}/{site}/", stack.name);
+        for name in Pages::iter().filter(|name| name.starts_with(&prefix)) {
+            let file = File {
+                path: layout
+                    .site_root(&stack.name, site)
+                    .join(&name[prefix.len()..]),
+                mode: Mode(0o644),
+                owner: Owner::root(),
+                content: Content::Page(name.to_string()),
+                keep: Keep::Seeded,
+            };
+            desired.push(Resource::File(file).into());
+        }
+    }
+    desired
+}

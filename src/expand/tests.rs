@@ -1,0 +1,209 @@
+use std::path::Path;
+
+use super::*;
+use crate::model::{DockerFacts, NginxVersion, UfwFacts};
+use crate::resource::{Content, ResourceId};
+use crate::stack::{DEFAULT, parse};
+
+fn facts() -> Facts {
+    Facts {
+        hostname: "Vm1".into(),
+        addresses: vec![
+            "192.0.2.10".parse().unwrap(),
+            "2001:db8::10".parse().unwrap(),
+        ],
+        ipv6: true,
+        nginx: Some(NginxVersion(1, 22, 1)),
+        docker: DockerFacts::Missing,
+        known_packages: ["nginx", "docker.io", "logrotate"]
+            .map(str::to_owned)
+            .to_vec(),
+        ufw: UfwFacts::Active,
+        ssh_ports: vec![2222],
+        binary_target: Some("/usr/local/bin/tavernctl".into()),
+    }
+}
+
+fn stack(from: &str, to: &str) -> Stack {
+    parse(
+        Path::new("counter.toml"),
+        DEFAULT.replace(from, to).as_bytes(),
+    )
+    .unwrap()
+}
+
+fn default_stack() -> Stack {
+    stack("\u{0}", "")
+}
+
+fn all(facts: &Facts) -> Vec<Desired> {
+    expand(
+        &[default_stack()],
+        facts,
+        &Layout::system(),
+        &Edge::public(),
+    )
+    .unwrap()
+}
+
+fn text_of(desired: &[Desired], path: &str) -> String {
+    for item in desired {
+        match &item.resource {
+            Resource::File(file) if file.path == Path::new(path) => {
+                if let Content::Text(text) = &file.content {
+                    return text.clone();
+                }
+            }
+            Resource::Nginx(tree) => {
+                if let Some(text) = tree.files.get(Path::new(path)) {
+                    return text.clone();
+                }
+            }
+            _ => {}
+        }
+    }
+    panic!("no {path}");
+}
+
+#[test]
+fn every_generated_file_is_as_reviewed() {
+    let desired = all(&facts());
+    let mut text = String::new();
+    for item in &desired {
+        text.push_str(&format!("== {}\n", item.resource.id()));
+        if let Resource::File(file) = &item.resource
+            && let Content::Text(content) = &file.content
+        {
+            text.push_str(content);
+        }
+        if let Resource::Nginx(tree) = &item.resource {
+            for (path, content) in &tree.files {
+                text.push_str(&format!("-- {}\n{content}", path.display()));
+            }
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn ids_are_unique_and_expansion_is_deterministic() {
+    let ids: Vec<ResourceId> = all(&facts()).iter().map(|d| d.resource.id()).collect();
+    let unique: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(unique.len(), ids.len());
+    assert_eq!(all(&facts()), all(&facts()));
+}
+
+#[test]
+fn restarts_name_resources_that_come_later() {
+    let desired = all(&facts());
+    for (position, item) in desired.iter().enumerate() {
+        for target in &item.restarts {
+            let at = desired
+                .iter()
+                .position(|other| other.resource.id() == *target);
+            assert!(
+                at > Some(position),
+                "{} restarts {target}",
+                item.resource.id()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_firewall_opens_sshs_real_port_and_nothing_while_inactive() {
+    let ports = |facts: &Facts| -> Vec<u16> {
+        let openings = all(facts).into_iter().filter_map(|d| match d.resource {
+            Resource::Opening(opening) => Some(opening.port),
+            _ => None,
+        });
+        openings.collect()
+    };
+    assert_eq!(ports(&facts()), [80, 443, 2222]);
+    assert!(
+        ports(&Facts {
+            ufw: UfwFacts::Inactive,
+            ..facts()
+        })
+        .is_empty()
+    );
+}
+
+#[test]
+fn http2_is_written_the_way_the_installed_nginx_reads_it() {
+    let path = "/etc/nginx/sites-available/tavern-counter.conf";
+    let old = text_of(&all(&facts()), path);
+    let new = text_of(
+        &all(&Facts {
+            nginx: Some(NginxVersion(1, 26, 3)),
+            ..facts()
+        }),
+        path,
+    );
+    assert!(old.contains("listen 443 ssl http2 default_server;") && !old.contains("http2 on;"));
+    assert!(new.contains("listen 443 ssl default_server;") && new.contains("http2 on;"));
+}
+
+#[test]
+fn without_ipv6_nothing_listens_on_it() {
+    let text = text_of(
+        &all(&Facts {
+            ipv6: false,
+            ..facts()
+        }),
+        "/etc/nginx/sites-available/tavern-counter.conf",
+    );
+    assert!(!text.contains("[::]"));
+}
+
+/// bug N3: `return` runs before access rules, so no guarded location may have one.
+#[test]
+fn no_location_has_both_access_rules_and_return() {
+    let text = text_of(
+        &all(&facts()),
+        "/etc/nginx/sites-available/tavern-counter.conf",
+    );
+    for block in text.split("location ").skip(1) {
+        assert!(
+            !(block.contains("auth_basic") && block.contains("return ")),
+            "{block}"
+        );
+    }
+    assert_eq!(text.matches("auth_basic_user_file").count(), 2);
+    assert_eq!(text.matches("deny all;").count(), 2);
+}
+
+#[test]
+fn named_stacks_leave_unknown_names_to_a_server_that_rejects_them() {
+    let named = stack(
+        "hosts = [\"*\"]",
+        "hosts = [\"example.org\", \"www.example.org\"]",
+    );
+    let tree = nginx_tree(&[named], &facts(), &Layout::system(), &Edge::public()).unwrap();
+    let default = &tree.files[Path::new("/etc/nginx/sites-available/tavern-default.conf")];
+    assert!(default.contains("ssl_reject_handshake on;") && default.contains("return 444;"));
+    let site = &tree.files[Path::new("/etc/nginx/sites-available/tavern-counter.conf")];
+    assert!(
+        site.contains("server_name example.org www.example.org;")
+            && !site.contains("default_server")
+    );
+}
+
+#[test]
+fn the_generation_changes_with_any_byte() {
+    let tree =
+        |stack: Stack| nginx_tree(&[stack], &facts(), &Layout::system(), &Edge::public()).unwrap();
+    let (a, b) = (tree(default_stack()), tree(stack("10.0.0.5", "10.0.0.6")));
+    assert_ne!(a.generation, b.generation);
+    assert!(
+        a.files
+            .values()
+            .any(|text| text.contains(&format!("return 200 {};", a.generation)))
+    );
+}
+
+#[test]
+fn no_secret_is_in_what_expansion_gives() {
+    let text = format!("{:?}", all(&facts()));
+    assert!(!text.contains("$6$") && !text.contains("argon2"));
+}
