@@ -11,8 +11,8 @@ use axum::Router;
 use sd_notify::NotifyState;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
@@ -51,7 +51,12 @@ pub struct Service {
 
 /// Serves until SIGTERM or SIGINT, then drains. A second signal ends the drain.
 pub async fn run(service: Service) -> Result<(), LifecycleError> {
-    let mut stop = Stop::new().map_err(LifecycleError::Signals)?;
+    let (sender, stop) = mpsc::channel(1);
+    forward_signals(sender).map_err(LifecycleError::Signals)?;
+    run_until(service, stop).await
+}
+
+async fn run_until(service: Service, mut stop: mpsc::Receiver<()>) -> Result<(), LifecycleError> {
     let (door, open) = watch::channel(true);
     let (leave, leaving) = watch::channel(false);
     let mut servers = JoinSet::new();
@@ -74,7 +79,7 @@ pub async fn run(service: Service) -> Result<(), LifecycleError> {
     }
 
     tokio::select! {
-        () = stop.requested() => {}
+        _ = stop.recv() => {}
         _ = servers.join_next() => return Err(LifecycleError::Stopped),
     }
     companions.shutdown().await;
@@ -89,7 +94,7 @@ pub async fn run(service: Service) -> Result<(), LifecycleError> {
     let drained = async { while servers.join_next().await.is_some() {} };
     let in_time = tokio::select! {
         result = timeout(DRAIN_BOUND, drained) => result.is_ok(),
-        () = stop.requested() => false,
+        _ = stop.recv() => false,
     };
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     if in_time {
@@ -103,25 +108,21 @@ pub async fn run(service: Service) -> Result<(), LifecycleError> {
     Ok(())
 }
 
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn requested(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+fn forward_signals(sender: mpsc::Sender<()>) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if sender.send(()).await.is_err() {
+                return;
+            }
         }
-    }
+    });
+    Ok(())
 }
 
 /// Tells systemd and the journal how the service fares: ready as soon as its store answers, or
@@ -187,3 +188,7 @@ async fn visit(door: &SideDoor, path: &str) -> io::Result<bool> {
     stream.read_exact(&mut start).await?;
     Ok(&start == b"HTTP/1.1 200")
 }
+
+#[cfg(test)]
+#[path = "lifecycle_tests.rs"]
+mod tests;
