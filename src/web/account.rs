@@ -194,6 +194,16 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_name_costs_the_same() {
+        let accounts = parse(&format!("admin:{}", cheap("password"))).unwrap();
+        let params = |hash: &PasswordHash| Params::try_from(hash).unwrap();
+        let (admin, decoy) = (&accounts.hashes["admin"], &accounts.decoy);
+        assert_eq!(params(admin), params(decoy));
+        assert_ne!(admin.salt, decoy.salt);
+        assert_ne!(admin.hash, decoy.hash);
+    }
+
+    #[test]
     fn every_bad_line_is_named() {
         let good = cheap("x");
         for (text, line, reason) in [

@@ -4,6 +4,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
@@ -61,6 +62,7 @@ pub struct LoginLimiter<C: Clock = DefaultClock> {
     accounts: Buckets<C>,
     hasher: RandomState,
     clock: C,
+    throttled: AtomicU64,
 }
 
 impl LoginLimiter {
@@ -80,6 +82,7 @@ impl<C: Clock + Clone> LoginLimiter<C> {
             accounts: buckets(rates.per_account),
             hasher: RandomState::new(),
             clock,
+            throttled: AtomicU64::new(0),
         }
     }
 
@@ -92,9 +95,15 @@ impl<C: Clock + Clone> LoginLimiter<C> {
     fn take(&self, buckets: &Buckets<C>, hash: u64) -> Result<(), Throttled> {
         let full = buckets.len() >= MAX_KEYS;
         let key = if full { hash % SHARED } else { hash };
-        buckets
-            .check_key(&key)
-            .map_err(|until| Throttled(until.wait_time_from(self.clock.now())))
+        buckets.check_key(&key).map_err(|until| {
+            self.throttled.fetch_add(1, Ordering::Relaxed);
+            Throttled(until.wait_time_from(self.clock.now()))
+        })
+    }
+
+    /// Attempts turned away since the last time this was asked: one record for all of them.
+    pub fn take_throttled(&self) -> u64 {
+        self.throttled.swap(0, Ordering::Relaxed)
     }
 
     /// Forgets who has been quiet long enough. Call it now and then.
@@ -156,6 +165,8 @@ mod tests {
             let _ = limiter.admit(v4(1), "admin");
         }
         assert_eq!(limiter.admit(v4(2), "admin"), Ok(()));
+        assert_eq!(limiter.take_throttled(), 990);
+        assert_eq!(limiter.take_throttled(), 0);
     }
 
     #[test]

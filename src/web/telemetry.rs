@@ -135,8 +135,7 @@ impl Visit for Record {
 }
 
 fn write_all(receiver: &Receiver<Item>, dropped: &AtomicU64, identifier: String) {
-    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
-    let journal = under_systemd.then(tracing_journald::layer);
+    let journal = stderr_is_the_journal().then(tracing_journald::layer);
     match journal {
         Some(Ok(layer)) => {
             let layer = layer
@@ -152,6 +151,16 @@ fn write_all(receiver: &Receiver<Item>, dropped: &AtomicU64, identifier: String)
             write_to(Registry::default().with(layer), receiver, dropped);
         }
     }
+}
+
+/// Whether our stderr is the stream that `JOURNAL_STREAM` names. The variable alone proves nothing:
+/// a terminal started by a service hands it on.
+fn stderr_is_the_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    nix::sys::stat::fstat(std::io::stderr())
+        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 fn write_to<S>(subscriber: S, receiver: &Receiver<Item>, dropped: &AtomicU64)

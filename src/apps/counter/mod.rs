@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tracing::warn;
 
 use crate::web::account::{AccountError, Accounts};
 use crate::web::activation::{self, ActivationError};
@@ -201,6 +202,10 @@ async fn upkeep(app: Arc<App>) {
         loop {
             tokio::time::sleep(SWEEP).await;
             app.limiter.sweep();
+            let throttled = app.limiter.take_throttled();
+            if throttled > 0 {
+                warn!(outcome = "throttled", "{throttled} logins were turned away");
+            }
         }
     };
     let ask = || async { app.visits.ping().await.map_err(|error| error.to_string()) };
