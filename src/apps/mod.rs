@@ -1,1 +1,3 @@
 //! The built-in services.
+
+pub mod counter;

@@ -1,0 +1,194 @@
+//! A service from its first breath to its last: readiness, status and watchdog for systemd, and a
+//! way out that loses no request.
+
+use std::future::IntoFuture;
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use sd_notify::NotifyState;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use super::doorway::{Doorway, Drain, SideDoor};
+use super::health::{Health, State};
+
+/// After this a service without its store is ready all the same, and says that it is degraded.
+const READY_BOUND: Duration = Duration::from_millis(1500);
+/// While leaving, answers still go out this long with `Connection: close`, so that nginx gives up
+/// its idle connections by itself. A connection closed under it could take a request along.
+const FAREWELL: Duration = Duration::from_millis(150);
+/// For connections accepted just before the door closed: their request is on its way.
+const LAST_ARRIVALS: Duration = Duration::from_millis(20);
+/// Requests still running after this are cut off.
+const DRAIN_BOUND: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Error)]
+pub enum LifecycleError {
+    #[error("cannot take over a listener: {0}")]
+    Listener(io::Error),
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
+    #[error("the server stopped by itself")]
+    Stopped,
+}
+
+pub struct Service {
+    pub router: Router,
+    pub listeners: Vec<UnixListener>,
+    pub health: Arc<Health>,
+    pub drain: Arc<Drain>,
+    /// What the watchdog asks for; answers 200 while the service lives.
+    pub liveness_path: String,
+}
+
+/// Serves until SIGTERM or SIGINT, then drains. A second signal ends the drain.
+pub async fn run(service: Service) -> Result<(), LifecycleError> {
+    let (sender, stop) = mpsc::channel(1);
+    forward_signals(sender).map_err(LifecycleError::Signals)?;
+    run_until(service, stop).await
+}
+
+async fn run_until(service: Service, mut stop: mpsc::Receiver<()>) -> Result<(), LifecycleError> {
+    let (door, open) = watch::channel(true);
+    let (leave, leaving) = watch::channel(false);
+    let mut servers = JoinSet::new();
+    let mut side_doors = Vec::new();
+    for listener in service.listeners {
+        let (doorway, side_door) =
+            Doorway::new(listener, open.clone()).map_err(LifecycleError::Listener)?;
+        side_doors.push(side_door);
+        let mut leaving = leaving.clone();
+        let server =
+            axum::serve(doorway, service.router.clone()).with_graceful_shutdown(async move {
+                let _ = leaving.wait_for(|leave| *leave).await;
+            });
+        servers.spawn(server.into_future());
+    }
+    let mut companions = JoinSet::new();
+    companions.spawn(report(service.health.subscribe()));
+    if let Some(period) = sd_notify::watchdog_enabled() {
+        companions.spawn(watchdog(period, side_doors, service.liveness_path));
+    }
+
+    tokio::select! {
+        _ = stop.recv() => {}
+        _ = servers.join_next() => return Err(LifecycleError::Stopped),
+    }
+    companions.shutdown().await;
+    notify(&[NotifyState::Stopping, NotifyState::Status("draining")]);
+    info!(state = "stopping", "draining");
+    let started = Instant::now();
+    service.drain.start();
+    sleep(FAREWELL).await;
+    let _ = door.send(false);
+    sleep(LAST_ARRIVALS).await;
+    let _ = leave.send(true);
+    let drained = async { while servers.join_next().await.is_some() {} };
+    let in_time = tokio::select! {
+        result = timeout(DRAIN_BOUND, drained) => result.is_ok(),
+        _ = stop.recv() => false,
+    };
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if in_time {
+        info!(state = "stopped", duration_ms, "drained");
+    } else {
+        warn!(
+            state = "stopped",
+            duration_ms, "requests still running were cut off"
+        );
+    }
+    Ok(())
+}
+
+fn forward_signals(sender: mpsc::Sender<()>) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if sender.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Tells systemd and the journal how the service fares: ready as soon as its store answers, or
+/// after a short bound without it.
+async fn report(mut health: watch::Receiver<State>) {
+    let first_up = health.wait_for(|state| *state == State::Up);
+    let _ = timeout(READY_BOUND, first_up).await;
+    let mut ready = false;
+    loop {
+        let state = health.borrow_and_update().clone();
+        let status = match &state {
+            State::Up => {
+                info!(state = "up", "serving");
+                "serving".to_owned()
+            }
+            State::Down(reason) => {
+                warn!(state = "degraded", error = %reason, "store is not available");
+                format!("degraded: {reason}")
+            }
+            State::Unknown => "degraded: the store has not answered yet".to_owned(),
+        };
+        if ready {
+            notify(&[NotifyState::Status(&status)]);
+        } else {
+            notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+            ready = true;
+        }
+        if health.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!(error = %error, "cannot notify systemd");
+    }
+}
+
+/// Pets the watchdog only after a request has gone through each accept loop and come back.
+async fn watchdog(period: Duration, doors: Vec<SideDoor>, path: String) {
+    let pause = period / 4;
+    loop {
+        let mut alive = true;
+        for door in &doors {
+            let answer = timeout(period / 4, visit(door, &path)).await;
+            alive &= matches!(answer, Ok(Ok(true)));
+        }
+        if alive {
+            notify(&[NotifyState::Watchdog]);
+        } else {
+            warn!(state = "stuck", "the service did not answer its watchdog");
+        }
+        sleep(pause).await;
+    }
+}
+
+async fn visit(door: &SideDoor, path: &str) -> io::Result<bool> {
+    let mut stream = door.connect().await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: watchdog\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut start = [0u8; 12];
+    stream.read_exact(&mut start).await?;
+    Ok(&start == b"HTTP/1.1 200")
+}
+
+#[cfg(test)]
+#[path = "lifecycle_tests.rs"]
+mod tests;
