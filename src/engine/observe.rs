@@ -105,7 +105,7 @@ impl Engine<'_> {
                 // Anybody in the container may PING, as its health check does; data is for the app alone.
                 format!(
                     "user default on nopass resetkeys resetchannels -@all +ping\n\
-                     user {user} on #{hash} ~* &* -@all +@read +@write +@connection +@transaction +info\n"
+                     user {user} on #{hash} ~* resetchannels -@all +@read +@write +@connection +info\n"
                 )
                 .into_bytes()
             }),

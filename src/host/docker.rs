@@ -175,10 +175,37 @@ pub trait Docker: Send + Sync {
     /// When the engine refuses; the program's own exit code is in the outcome.
     fn exec(&self, name: &str, argv: &[&str]) -> Result<Outcome, HostError>;
 
+    /// Gives each line that a container logs to `line`, until it ends or `line` says false.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    fn follow_logs(&self, name: &str, line: &mut dyn FnMut(&str) -> bool) -> Result<(), HostError>;
+
     /// The last lines a container logged.
     ///
     /// # Errors
     /// When the engine refuses.
+    fn follow_logs(&self, name: &str, line: &mut dyn FnMut(&str) -> bool) -> Result<(), HostError> {
+        let (runtime, docker) = self.connection()?;
+        runtime.block_on(async {
+            let options = bollard::query_parameters::LogsOptionsBuilder::new()
+                .follow(true)
+                .stdout(true)
+                .stderr(true)
+                .timestamps(true)
+                .tail("0")
+                .build();
+            let mut stream = std::pin::pin!(docker.logs(name, Some(options)));
+            while let Some(part) = stream.next().await {
+                let bytes = part.map_err(|error| refuse(&error))?.into_bytes();
+                if !String::from_utf8_lossy(&bytes).lines().all(&mut *line) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
     fn logs(&self, name: &str, lines: u32) -> Result<String, HostError>;
 }
 
@@ -533,6 +560,27 @@ impl Docker for RealDocker {
                 stdout,
                 stderr,
             })
+        })
+    }
+
+    fn follow_logs(&self, name: &str, line: &mut dyn FnMut(&str) -> bool) -> Result<(), HostError> {
+        let (runtime, docker) = self.connection()?;
+        runtime.block_on(async {
+            let options = bollard::query_parameters::LogsOptionsBuilder::new()
+                .follow(true)
+                .stdout(true)
+                .stderr(true)
+                .timestamps(true)
+                .tail("0")
+                .build();
+            let mut stream = std::pin::pin!(docker.logs(name, Some(options)));
+            while let Some(part) = stream.next().await {
+                let bytes = part.map_err(|error| refuse(&error))?.into_bytes();
+                if !String::from_utf8_lossy(&bytes).lines().all(&mut *line) {
+                    break;
+                }
+            }
+            Ok(())
         })
     }
 

@@ -1,6 +1,6 @@
 #![allow(clippy::disallowed_methods, reason = "this is the one runner")]
 
-use std::io::{Read, Write};
+use std::io::{BufRead as _, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -81,6 +81,13 @@ pub trait Processes: Send + Sync {
     /// When it cannot start or does not end in time; then its process group is ended.
     fn run(&self, invocation: &Invocation) -> Result<Outcome, HostError>;
 
+    /// Gives each line that the program prints to `line`, until the program ends or `line` says false.
+    /// Has no time limit; the program is ended when this returns.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    fn stream(&self, invocation: &Invocation, line: &mut dyn FnMut(&str) -> bool) -> Result<(), HostError>;
+
     /// Runs to the end and wants exit code 0.
     ///
     /// # Errors
@@ -139,7 +146,6 @@ impl Processes for RealProcesses {
             } else {
                 Stdio::null()
             })
-            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
         let mut child = command.spawn().map_err(|source| HostError::Spawn {

@@ -1,0 +1,120 @@
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{Answer, FOUND, Failure, Printer, check, require_host};
+use crate::engine::{Engine, Installed, Proposal};
+use crate::host::Host;
+use crate::model::{HostPattern, Layout};
+use crate::plan;
+use crate::stack::Stack;
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  sudo tavernctl install              show the plan, ask, apply, check\n  \
+                        sudo tavernctl install --yes        for cloud-init and scripts\n  \
+                        sudo tavernctl install --adopt      take over a host that was set up by hand")]
+pub(super) struct Arguments {
+    /// Stacks that must be among those of this host; all are applied together
+    stacks: Vec<String>,
+    /// Apply without asking
+    #[arg(long, short)]
+    yes: bool,
+    /// Show the plan and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Take over what somebody else set up; its data is kept, uninstall gives it back
+    #[arg(long)]
+    adopt: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
+    let host = Host::real();
+    require_host(&host, "install")?;
+    let engine = Engine::new(&host, printer);
+    let proposal = engine.propose(&arguments.stacks, arguments.adopt)?;
+    if proposal.finishes {
+        printer.note("an earlier run did not end; this one finishes it");
+    }
+    if arguments.dry_run {
+        printer.out(&shown(&proposal, true));
+        return Ok(ExitCode::from(if proposal.plan.is_empty() { 0 } else { FOUND }));
+    }
+    if !proposal.plan.is_empty() && !arguments.yes {
+        printer.note(&shown(&proposal, true));
+        agree(printer, &proposal)?;
+    }
+    let installed = engine.install(&proposal, &arguments.stacks, arguments.adopt)?;
+    if proposal.plan.is_empty() {
+        printer.out("Nothing to change.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    finish(&host, &proposal, &installed, printer)
+}
+
+fn shown(proposal: &Proposal, with_diffs: bool) -> String {
+    if proposal.plan.is_empty() { "Nothing to change.\n".to_owned() } else { plan::render(&proposal.plan, with_diffs) }
+}
+
+fn agree(printer: &Printer, proposal: &Proposal) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new("nobody can be asked: standard input is no terminal", "add `--yes` to apply this plan"));
+    }
+    let steps = proposal.plan.steps.len();
+    if printer.ask(&format!("Apply these {steps} changes?")) {
+        Ok(())
+    } else {
+        Err(Failure::new("not applied", "nothing was changed"))
+    }
+}
+
+fn finish(host: &Host, proposal: &Proposal, installed: &Installed, printer: &Printer) -> Answer {
+    let report = check::ask(host, &proposal.stacks);
+    printer.out(&summary(host, &proposal.stacks, installed, printer.is_terminal()));
+    if report.exit_code() == 0 {
+        printer.out("\nAll checks passed.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    printer.out(&check::shown(&report, printer));
+    Err(Failure::new(
+        "installed, but not healthy: see the table above",
+        "mend what it names, then `sudo tavernctl check`; `sudo tavernctl uninstall` gives back what was there",
+    ))
+}
+
+/// What a person needs next. Passwords only for eyes: elsewhere, where they are kept.
+fn summary(host: &Host, stacks: &[Stack], installed: &Installed, for_eyes: bool) -> String {
+    let layout = Layout::system();
+    let mut text = String::new();
+    for stack in stacks {
+        text.push_str(&format!("\nStack {} is up:\n", stack.name));
+        let name = match stack.hosts.first() {
+            Some(HostPattern::Any) | None => {
+                host.net.addresses().first().map_or_else(|| "localhost".to_owned(), |address| match address {
+                    std::net::IpAddr::V6(v6) => format!("[{v6}]"),
+                    std::net::IpAddr::V4(v4) => v4.to_string(),
+                })
+            }
+            Some(host) => host.to_string(),
+        };
+        for site in &stack.sites {
+            text.push_str(&format!("  https://{name}{}\n", site.path));
+        }
+        text.push_str(&format!("\nAccounts: {}\n", layout.passwords(&stack.name).display()));
+    }
+    if for_eyes && !installed.accounts.is_empty() {
+        text.push_str("They are shown this once:\n");
+        for account in &installed.accounts {
+            text.push_str(&format!("  {:<14} {:<10} {}\n", account.opens, account.name, account.password));
+        }
+    }
+    text.push_str("\nNext:\n");
+    text.push_str("  sudo tavernctl check              is everything well?\n");
+    for app in stacks.iter().flat_map(|stack| stack.apps.iter().map(|app| Layout::unit_stem(&stack.name, &app.name))) {
+        text.push_str(&format!("  journalctl -u {app:<20} its log\n"));
+    }
+    for stack in stacks {
+        text.push_str(&format!("  {}   the stack; change it, then install again\n", layout.stack_file(&stack.name).display()));
+    }
+    text.trim_end().to_owned()
+}

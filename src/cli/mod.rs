@@ -1,0 +1,170 @@
+//! One file a verb: arguments, one library call, the printed result and the exit code.
+
+mod app;
+mod check;
+mod install;
+mod logs;
+mod plan;
+mod printer;
+mod serve;
+mod status;
+mod uninstall;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::engine::EngineError;
+use crate::host::Host;
+use crate::stack::Stack;
+
+pub(crate) use printer::Printer;
+
+#[derive(Parser)]
+#[command(
+    name = "tavernctl",
+    version,
+    about = "Turns a bare Debian or Ubuntu VM into a production web host described by one small file",
+    after_help = "Examples:\n  sudo tavernctl install      set up the counter stack, or apply /etc/tavern/stacks/*.toml\n  \
+                  tavernctl up                try the same stack in the foreground, without root or Docker\n  \
+                  sudo tavernctl check        ask every part whether it is well\n\n\
+                  Exit codes: 0 done or healthy, 2 changes or problems found, 1 error."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make this host what its stack files say
+    Install(install::Arguments),
+    /// Show what install would do, with diffs
+    Plan(plan::Arguments),
+    /// Ask every part of every stack whether it is well
+    Check(check::Arguments),
+    /// One screen: stacks, units, containers, certificates
+    Status(status::Arguments),
+    /// Restart apps without losing a request
+    Restart(app::Arguments),
+    /// Start apps: socket and service
+    Start(app::Arguments),
+    /// Stop apps: service and socket, so that no request starts them again
+    Stop(app::Arguments),
+    /// Logs of apps, nginx and containers, merged by time
+    Logs(logs::Arguments),
+    /// Remove what Tavern made and give back what was there
+    Uninstall(uninstall::Arguments),
+    /// Run the stack in the foreground, as you, without root, Docker or systemd
+    Up(up::Arguments),
+    /// Run a built-in app; this is what an app's unit starts
+    #[command(hide = true)]
+    Serve(serve::Arguments),
+}
+
+/// An error for a person: what is wrong and what to do.
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: Some(help.into()) }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self { message: error.to_string(), help: error.help() }
+    }
+}
+
+impl From<crate::host::HostError> for Failure {
+    fn from(error: crate::host::HostError) -> Self {
+        Self { message: error.to_string(), help: error.help() }
+    }
+}
+
+type Answer = Result<ExitCode, Failure>;
+
+/// Exit code for changes planned, or problems found.
+const FOUND: u8 = 2;
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let printer = Printer::new();
+    let answer = match Arguments::try_parse_from(arguments()) {
+        Ok(arguments) => dispatch(arguments.verb, &printer),
+        Err(error) => {
+            // clap prints help to stdout and faults to stderr, with its own colours.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 1 } else { 0 });
+        }
+    };
+    answer.unwrap_or_else(|failure| {
+        printer.failure(&failure);
+        ExitCode::FAILURE
+    })
+}
+
+/// The command line, with the names of the old host's own commands understood.
+fn arguments() -> Vec<std::ffi::OsString> {
+    let mut given: Vec<_> = std::env::args_os().collect();
+    let name = given.first().map(|arg| std::path::Path::new(arg).file_name().unwrap_or_default().to_owned());
+    match name.as_deref().and_then(|name| name.to_str()) {
+        Some("check-flask") => given.splice(0..1, ["tavernctl", "check"].map(Into::into)),
+        Some("restart-flask") => given.splice(0..1, ["tavernctl", "restart"].map(Into::into)),
+        _ => return given,
+    };
+    given
+}
+
+fn dispatch(verb: Verb, printer: &Printer) -> Answer {
+    match verb {
+        Verb::Install(arguments) => install::run(&arguments, printer),
+        Verb::Plan(arguments) => plan::run(&arguments, printer),
+        Verb::Check(arguments) => check::run(&arguments, printer),
+        Verb::Status(arguments) => status::run(&arguments, printer),
+        Verb::Restart(arguments) => app::run(&arguments, app::Act::Restart, printer),
+        Verb::Start(arguments) => app::run(&arguments, app::Act::Start, printer),
+        Verb::Stop(arguments) => app::run(&arguments, app::Act::Stop, printer),
+        Verb::Logs(arguments) => logs::run(&arguments, printer),
+        Verb::Uninstall(arguments) => uninstall::run(&arguments, printer),
+        Verb::Up(arguments) => up::run(&arguments, printer),
+        Verb::Serve(arguments) => serve::run(&arguments),
+    }
+}
+
+/// Refuses to go on where the host cannot be managed: no root, or no systemd.
+fn require_host(host: &Host, verb: &str) -> Result<(), Failure> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::new(
+            format!("`tavernctl {verb}` changes or reads the whole host and needs root"),
+            format!("run `sudo tavernctl {verb}`; `tavernctl up` runs the same stack as you"),
+        ));
+    }
+    if !host.systemd.is_booted() {
+        return Err(Failure::new(
+            format!("`tavernctl {verb}` needs a host that was booted with systemd"),
+            "in a container or on a development machine, use `tavernctl up`",
+        ));
+    }
+    Ok(())
+}
+
+/// The stacks of this host that were asked for; all if none were named.
+fn installed_stacks(host: &Host, asked: &[String]) -> Result<Vec<Stack>, Failure> {
+    let layout = crate::model::Layout::system();
+    let all = crate::engine::load_stacks(host.files.as_ref(), &layout)?;
+    if all.is_empty() {
+        return Err(Failure::new("no stack is installed on this host", "`sudo tavernctl install` sets up `counter`"));
+    }
+    if let Some(unknown) = asked.iter().find(|name| !all.iter().any(|s| s.stack.name.as_str() == name.as_str())) {
+        let known = all.iter().map(|s| s.stack.name.to_string()).collect();
+        return Err(EngineError::NoSuchStack { name: unknown.clone(), known }.into());
+    }
+    let wanted = |stack: &Stack| asked.is_empty() || asked.iter().any(|name| name == stack.name.as_str());
+    Ok(all.into_iter().map(|named| named.stack).filter(wanted).collect())
+}

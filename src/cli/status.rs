@@ -1,0 +1,71 @@
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{Answer, Printer, installed_stacks, require_host};
+use crate::engine::{Engine, Silent};
+use crate::host::{Host, HostError};
+use crate::mint;
+use crate::model::Layout;
+use crate::stack::Stack;
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  sudo tavernctl status")]
+pub(super) struct Arguments {}
+
+pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
+    let host = Host::real();
+    require_host(&host, "status")?;
+    let stacks = installed_stacks(&host, &[])?;
+    let engine = Engine::new(&host, &Silent);
+    let receipt = engine.receipt()?;
+    let mut text = format!("Host       generation {}, {} resources\n", receipt.generation, receipt.entries.len());
+    if engine.has_unfinished_run()? {
+        text.push_str("           a run did not end: `sudo tavernctl install` finishes it\n");
+    }
+    for stack in &stacks {
+        text.push_str(&describe(&host, stack)?);
+    }
+    printer.out(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {
+    let layout = Layout::system();
+    let mut text = format!("\nStack      {}\n", stack.name);
+    let units: Vec<String> = stack
+        .apps
+        .iter()
+        .map(|app| Layout::unit_stem(&stack.name, &app.name))
+        .flat_map(|unit| [format!("{unit}.service"), format!("{unit}.socket")])
+        .chain(["nginx.service".to_owned()])
+        .collect();
+    let names: Vec<&str> = units.iter().map(String::as_str).collect();
+    for (unit, report) in units.iter().zip(host.systemd.reports(&names)?) {
+        let said = if report.status_text.is_empty() { String::new() } else { format!("  {}", report.status_text) };
+        text.push_str(&format!("  unit       {unit:<28} {} ({}){said}\n", report.active, report.sub));
+    }
+    for container in &stack.containers {
+        let state = match host.docker.container(container.name.as_str()) {
+            Ok(Some(found)) if found.running => format!("running ({})", found.health),
+            Ok(Some(_)) => "stopped".to_owned(),
+            Ok(None) => "missing".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        text.push_str(&format!("  container  {:<28} {state}\n", container.name.as_str()));
+    }
+    let chain = host.files.read(&layout.certificate(&stack.name).join("fullchain.pem"))?.unwrap_or_default();
+    let days = match mint::read_certificate(&chain) {
+        Ok(info) => format!("{} days left", (info.not_after - host.clock.now()).whole_days()),
+        Err(error) => error.to_string(),
+    };
+    text.push_str(&format!("  certificate {days}\n"));
+    for site in &stack.sites {
+        let guard = match &site.access {
+            None => "open".to_owned(),
+            Some(access) => format!("{} accounts, {} ranges", access.accounts.len(), access.allow.len()),
+        };
+        text.push_str(&format!("  site       {:<28} {guard}\n", site.path.as_str()));
+    }
+    Ok(text)
+}
