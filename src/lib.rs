@@ -1,6 +1,7 @@
 //! Tavern turns a bare Ubuntu or Debian VM into a production web host described by one small file.
 
 pub mod apps;
+pub mod check;
 pub mod host;
 pub mod mint;
 pub mod model;
