@@ -22,7 +22,7 @@ pub use clock::{Clock, RealClock};
 pub use docker::{ContainerSpec, Docker, FoundContainer, FoundVolume, RealDocker};
 pub use error::HostError;
 pub use facts::gather;
-pub use files::{Files, RealFiles};
+pub use files::{Files, RealFiles, Space};
 pub use firewall::{Firewall, RealFirewall};
 pub use http::{Answer, Door, Http, RealHttp, Request};
 pub use net::{Listener, Net, RealNet};
