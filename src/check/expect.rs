@@ -1,4 +1,4 @@
-use super::finding::{Judged, healthy, refused, unhealthy, unknown};
+use super::finding::{Judged, Verdict, healthy, refused, unhealthy, unknown};
 use crate::host::{Answer, HostError};
 
 /// What must come of a request.
@@ -65,6 +65,9 @@ pub fn judge(expect: &Expect, hints: &Hints, answer: &Result<Answer, HostError>)
                 "{status}: anybody gets in; `tavernctl drift` shows what changed the site"
             ))
         }
+        Expect::AddressRefused if status == 401 => unhealthy(
+            "401 instead of 403: a password alone lets anybody in; `tavernctl drift` shows what changed the site",
+        ),
         Expect::Redirected { to } => judge_redirect(answer, to),
         Expect::Named if status < 500 => healthy(format!("{status}")),
         _ => unhealthy(format!("{status}: {}", status_hint(status, hints))),
@@ -92,10 +95,10 @@ fn judge_redirect(answer: &Answer, to: &str) -> Judged {
 fn no_answer(expect: &Expect, hints: &Hints, error: &HostError) -> Judged {
     let judged = refused(error);
     let own_socket = matches!(expect, Expect::Alive | Expect::Ready);
-    if judged.verdict == super::finding::Verdict::Unhealthy && own_socket {
-        unhealthy(format!("{error}; {}", app_hint(hints)))
-    } else {
-        judged
+    match judged.verdict {
+        Verdict::Unhealthy if own_socket => unhealthy(format!("{error}; {}", app_hint(hints))),
+        Verdict::Unhealthy => unhealthy(format!("{error}; does nginx run?")),
+        _ => judged,
     }
 }
 
@@ -138,7 +141,7 @@ fn status_hint(status: u16, hints: &Hints) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::finding::Verdict::{self, Healthy, Unhealthy, Unknown};
+    use crate::check::finding::Verdict::{Healthy, Unhealthy, Unknown};
 
     fn verdict(expect: &Expect, status: u16) -> Verdict {
         let answer = Answer {

@@ -2,8 +2,10 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::Setting;
-use super::finding::{Finding, Judged, healthy, note, since, unhealthy};
-use crate::host::{Host, Listener};
+use super::finding::{Finding, Judged, healthy, note, refused, since, unhealthy};
+use crate::host::{Host, HostError, Listener};
+use crate::model::UfwFacts;
+use crate::stack::{Opening, Stack};
 
 /// Who listens, beside what is declared.
 pub fn probe(host: &Host, site: &Setting) -> Vec<Finding> {
@@ -27,6 +29,54 @@ pub fn probe(host: &Host, site: &Setting) -> Vec<Finding> {
     findings
 }
 
+/// Whether an active ufw lets in what the stacks declare. SSH is the operator's own.
+pub fn probe_firewall(host: &Host, stacks: &[Stack]) -> Vec<Finding> {
+    let begun = Instant::now();
+    let state = host.firewall.state();
+    let mut findings = Vec::new();
+    for stack in stacks {
+        let ports: Vec<u16> = stack
+            .firewall
+            .iter()
+            .filter_map(|opening| match opening {
+                Opening::Tcp(port) => Some(*port),
+                Opening::Ssh => None,
+            })
+            .collect();
+        let judged = match &state {
+            Ok(UfwFacts::Inactive) => continue,
+            Ok(UfwFacts::Active) => judge_openings(&ports, |port| host.firewall.is_open(port)),
+            Err(error) => refused(error),
+        };
+        findings.push(Finding::new(
+            Some(&stack.name),
+            "firewall",
+            judged,
+            since(begun),
+        ));
+    }
+    findings
+}
+
+fn judge_openings(ports: &[u16], is_open: impl Fn(u16) -> Result<bool, HostError>) -> Judged {
+    let mut shut = Vec::new();
+    for port in ports {
+        match is_open(*port) {
+            Ok(true) => {}
+            Ok(false) => shut.push(format!("{port}/tcp")),
+            Err(error) => return refused(&error),
+        }
+    }
+    if shut.is_empty() {
+        healthy("ufw lets in what is declared")
+    } else {
+        unhealthy(format!(
+            "ufw keeps {} shut: `tavernctl install` opens it",
+            shut.join(", ")
+        ))
+    }
+}
+
 fn judge_port(listeners: &[Listener], port: u16, managed: bool) -> Judged {
     let here: Vec<_> = listeners.iter().filter(|one| one.port == port).collect();
     let stranger = here
@@ -47,6 +97,8 @@ fn judge_port(listeners: &[Listener], port: u16, managed: bool) -> Judged {
         unhealthy("only this host can reach it: `tavernctl plan` shows what differs")
     } else if !managed && outside {
         unhealthy("others can reach it, and its passwords are for tests: stop `up`")
+    } else if here.iter().all(|one| one.owner.is_none()) {
+        healthy("something listens: `sudo ss -ltnp` shows what")
     } else if managed {
         healthy("nginx, as declared")
     } else {
@@ -119,6 +171,12 @@ mod tests {
         assert_eq!(verdict(&outside, false), Verdict::Unhealthy);
         assert_eq!(verdict(&inside, false), Verdict::Healthy);
         assert_eq!(verdict(&[], true), Verdict::Unhealthy);
+        let unseen = [listener("0.0.0.0", 443, None)];
+        let judged = judge_port(&unseen, 443, true);
+        assert_eq!(
+            judged,
+            healthy("something listens: `sudo ss -ltnp` shows what")
+        );
         let apache = [listener("0.0.0.0", 443, Some("apache2"))];
         let judged = judge_port(&apache, 443, true);
         assert_eq!(judged.verdict, Verdict::Unhealthy);
@@ -127,6 +185,21 @@ mod tests {
             "{}",
             judged.reason
         );
+    }
+
+    #[test]
+    fn openings_both_ways() {
+        let verdict = |ports: &[u16]| judge_openings(ports, |port| Ok(port == 443)).verdict;
+        assert_eq!(verdict(&[443]), Verdict::Healthy);
+        assert_eq!(verdict(&[80, 443]), Verdict::Unhealthy);
+        let denied = judge_openings(&[80], |_| {
+            Err(HostError::Io {
+                action: "read",
+                path: "/etc/ufw/user.rules".into(),
+                source: std::io::ErrorKind::PermissionDenied.into(),
+            })
+        });
+        assert_eq!(denied.verdict, Verdict::Unknown);
     }
 
     #[test]

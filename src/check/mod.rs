@@ -83,6 +83,7 @@ pub fn run(host: &Host, stacks: &[Stack], site: &Setting) -> Report {
                     vec![nginx::probe_configuration(host, stacks)]
                 }),
                 start(scope, "systemd", || unit::probe(host, stacks)),
+                start(scope, "firewall", || exposure::probe_firewall(host, stacks)),
                 start(scope, "docker", || container::probe_docker(host, stacks)),
                 start(scope, "redis", || {
                     let redis = |stack| container::probe_redis(host, stack, site);

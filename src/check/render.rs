@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::presets::NOTHING;
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 use serde::Serialize;
 
 use super::{Finding, Report, Verdict};
@@ -21,19 +21,20 @@ const LEAST_WIDTH: u16 = 60;
 
 /// A row per finding, stack by stack, `width` columns wide, and a line that sums up.
 pub fn table(report: &Report, colour: Colour, width: u16) -> String {
+    let sheet = Sheet::new(report, colour, width);
     let mut text = String::new();
     let mut group = None;
     let mut rows: Vec<&Finding> = Vec::new();
     for finding in &report.findings {
         let of = finding.stack.as_ref();
         if group != Some(of) {
-            text.push_str(&section(&rows, colour, width));
+            text.push_str(&sheet.section(&rows));
             rows.clear();
             group = Some(of);
         }
         rows.push(finding);
     }
-    text.push_str(&section(&rows, colour, width));
+    text.push_str(&sheet.section(&rows));
     text.push_str(&summary(report));
     text.push('\n');
     text
@@ -71,41 +72,76 @@ pub fn json(report: &Report) -> Result<String, serde_json::Error> {
     })
 }
 
-fn section(rows: &[&Finding], colour: Colour, width: u16) -> String {
-    let Some(first) = rows.first() else {
-        return String::new();
-    };
-    let title = match &first.stack {
-        Some(name) => format!("stack {name}"),
-        None => "host".to_owned(),
-    };
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .force_no_tty()
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(width.max(LEAST_WIDTH));
-    for finding in rows {
-        table.add_row([
-            format!("{} {}", mark(finding.verdict), finding.verdict.as_str()),
-            finding.subject.clone(),
-            finding.reason.clone(),
-            format!("{} ms", finding.took_ms),
-        ]);
+/// The columns that all sections share, so that they stand beside each other.
+struct Sheet {
+    colour: Colour,
+    /// Verdict, subject, reason, time.
+    widths: [u16; 4],
+}
+
+impl Sheet {
+    fn new(report: &Report, colour: Colour, width: u16) -> Self {
+        // comfy-table puts a space on either side of a cell.
+        const PADDING: u16 = 2;
+        let widest = |text: &dyn Fn(&Finding) -> String, most: usize| {
+            let widths = report
+                .findings
+                .iter()
+                .map(|finding| text(finding).chars().count());
+            u16::try_from(widths.max().unwrap_or(0).min(most)).unwrap_or(u16::MAX) + PADDING
+        };
+        let verdict = widest(&verdict_cell, 20);
+        let subject = widest(&|finding| finding.subject.clone(), 28);
+        let time = widest(&time_cell, 10);
+        let reason = width
+            .max(LEAST_WIDTH)
+            .saturating_sub(verdict + subject + time);
+        Self {
+            colour,
+            widths: [verdict, subject, reason, time],
+        }
     }
-    table.set_constraints([
-        ColumnConstraint::ContentWidth,
-        ColumnConstraint::UpperBoundary(Width::Fixed(30)),
-        ColumnConstraint::LowerBoundary(Width::Fixed(20)),
-        ColumnConstraint::ContentWidth,
-    ]);
-    let mut text = format!("{}\n", paint(&title, Style::new().bold(), colour));
-    for line in table.trim_fmt().lines() {
-        text.push_str(&paint_line(line, colour));
+
+    fn section(&self, rows: &[&Finding]) -> String {
+        let Some(first) = rows.first() else {
+            return String::new();
+        };
+        let title = match &first.stack {
+            Some(name) => format!("stack {name}"),
+            None => "host".to_owned(),
+        };
+        let mut table = Table::new();
+        table
+            .load_style(NOTHING)
+            .force_no_tty()
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(self.widths.iter().sum());
+        for finding in rows {
+            table.add_row([
+                Cell::new(verdict_cell(finding)),
+                Cell::new(&finding.subject),
+                Cell::new(&finding.reason),
+                Cell::new(time_cell(finding)).set_alignment(CellAlignment::Right),
+            ]);
+        }
+        let fixed = |width| ColumnConstraint::Absolute(Width::Fixed(width));
+        table.set_constraints(self.widths.map(fixed));
+        let mut text = format!("{}\n", paint(&title, Style::new().bold(), self.colour));
+        for line in table.trim_fmt().lines() {
+            text.push_str(&paint_line(line, self.colour));
+            text.push('\n');
+        }
         text.push('\n');
+        text
     }
-    text.push('\n');
-    text
+}
+
+fn verdict_cell(finding: &Finding) -> String {
+    format!("{} {}", mark(finding.verdict), finding.verdict.as_str())
+}
+
+fn time_cell(finding: &Finding) -> String {
+    format!("{} ms", finding.took_ms)
 }
 
 fn mark(verdict: Verdict) -> char {

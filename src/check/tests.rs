@@ -41,9 +41,9 @@ impl Bench {
         bench.write_pages();
         bench.write_certificate("");
         bench.serve_app();
-        bench.write_configuration();
+        bench.write_configuration("g1", "satisfy all;");
         bench.nginx(&[]);
-        bench.wait_for_nginx();
+        bench.wait_for_nginx("g1");
         bench
     }
 
@@ -104,7 +104,7 @@ impl Bench {
         });
     }
 
-    fn write_configuration(&self) {
+    fn write_configuration(&self, generation: &str, close: &str) {
         let dir = self.dir.path().display();
         let (http, https) = (self.site.http_port, self.site.https_port);
         let text = format!(
@@ -115,7 +115,7 @@ http {{
   fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
   server {{
     listen 127.0.0.1:{http};
-    location = /.well-known/tavern-generation {{ return 200 g1; }}
+    location = /.well-known/tavern-generation {{ return 200 {generation}; }}
     location / {{ return 301 https://$host:{https}$request_uri; }}
   }}
   server {{
@@ -125,7 +125,7 @@ http {{
     root {dir}/www/counter/main;
     location /open/ {{ alias {dir}/www/counter/open/; }}
     location /close/ {{
-      satisfy all; allow 127.0.0.1; allow ::1; deny all;
+      {close} allow 127.0.0.1; allow ::1; deny all;
       auth_basic x; auth_basic_user_file {dir}/etc/htpasswd/counter-close;
       alias {dir}/www/counter/close/;
     }}
@@ -146,10 +146,10 @@ http {{
             .unwrap();
     }
 
-    fn wait_for_nginx(&self) {
+    fn wait_for_nginx(&self, generation: &str) {
         let host = Host::real();
         for _ in 0..200 {
-            if host.nginx.generation(self.site.http_port).is_some() {
+            if host.nginx.generation(self.site.http_port).as_deref() == Some(generation) {
                 return;
             }
             std::thread::sleep(WAIT);
@@ -264,6 +264,35 @@ fn a_private_host_and_its_faults() {
         render::table(&report, render::Colour::Off, 80)
     );
     assert_eq!(report.exit_code(), 2);
+}
+
+/// bug: `return` answers before nginx asks for address or password, and `satisfy any` opens either door.
+#[test]
+fn a_door_that_stands_open_is_found() {
+    let bench = Bench::new();
+    let unhealthy_after = |generation: &str, close: &str| {
+        bench.write_configuration(generation, close);
+        bench.nginx(&["-s", "reload"]);
+        bench.wait_for_nginx(generation);
+        // The old worker answers what reached it before.
+        std::thread::sleep(WAIT * 5);
+        let report = bench.run();
+        let subjects: Vec<_> = unhealthy_subjects(&report)
+            .into_iter()
+            .filter(|subject| subject.starts_with("site"))
+            .map(str::to_owned)
+            .collect();
+        subjects
+    };
+    assert_eq!(
+        unhealthy_after("g3", "return 200;"),
+        ["site /close, elsewhere", "site /close, no password"]
+    );
+    assert_eq!(
+        unhealthy_after("g4", "satisfy any;"),
+        ["site /close, elsewhere", "site /close, no password"]
+    );
+    assert!(unhealthy_after("g5", "satisfy all;").is_empty());
 }
 
 /// A Redis on a socket, as the container has it.

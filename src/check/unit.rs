@@ -18,6 +18,10 @@ struct Watched<'a> {
 /// Asks systemd, in one go, about nginx and the services, sockets and aliases of all stacks.
 pub fn probe(host: &Host, stacks: &[Stack]) -> Vec<Finding> {
     let begun = Instant::now();
+    if !host.systemd.is_booted() {
+        let judged = unknown("the host was not booted with systemd: units cannot be asked");
+        return vec![Finding::new(None, "systemd", judged, since(begun))];
+    }
     let watched = watched(stacks);
     let units: Vec<_> = watched.iter().map(|one| one.unit.as_str()).collect();
     let reports = match host.systemd.reports(&units) {

@@ -45,7 +45,7 @@ pub enum Door {
 }
 
 /// A request to send.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// Which way it goes.
     pub door: Door,
@@ -86,6 +86,18 @@ impl Request {
     pub fn from(mut self, source: IpAddr) -> Self {
         self.source = Some(source);
         self
+    }
+}
+
+/// Header and body stay out: they may hold a password.
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("door", &self.door)
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }
 
@@ -248,10 +260,8 @@ async fn through_socket(request: &Request, socket: &Path) -> Result<Answer, Host
     let response = client
         .request(message(request, &uri.to_string())?)
         .await
-        .map_err(|error| match io_kind(&error) {
-            Some(kind) if error.is_connect() => {
-                HostError::io("connect to", socket, io::Error::from(kind))
-            }
+        .map_err(|error| match io_cause(&error) {
+            Some(source) if error.is_connect() => HostError::io("connect to", socket, source),
             _ => failed(&request.door, "the exchange with", &error),
         })?;
     read(request, response).await
@@ -336,11 +346,12 @@ fn failed(door: &Door, what: &str, error: &(dyn std::error::Error + 'static)) ->
 }
 
 /// The kernel's word at the bottom of an error.
-fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+fn io_cause(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io.kind());
+            let code = io.raw_os_error();
+            return Some(code.map_or_else(|| io.kind().into(), io::Error::from_raw_os_error));
         }
         cause = error.source();
     }

@@ -164,6 +164,14 @@ fn all_at_once_each_within_its_time() {
 }
 
 #[test]
+fn a_password_does_not_show_in_debug_text() {
+    let request =
+        Request::get(Door::Unix("/x".into()), "/").header("Authorization", "Basic c2VjcmV0");
+    let text = format!("{request:?}");
+    assert!(text.contains("GET") && !text.contains("c2VjcmV0"), "{text}");
+}
+
+#[test]
 fn a_long_answer_is_cut() {
     let (listener, address) = tcp();
     let server = std::thread::spawn(move || {
