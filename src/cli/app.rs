@@ -7,7 +7,9 @@ use crate::host::Host;
 use crate::model::Layout;
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  sudo tavernctl restart            every app of every stack\n  sudo tavernctl restart counter    one app")]
+#[command(
+    after_help = "Examples:\n  sudo tavernctl restart            every app of every stack\n  sudo tavernctl restart counter    one app"
+)]
 pub(super) struct Arguments {
     /// Apps by name; all if none is named
     apps: Vec<String>,
@@ -37,7 +39,10 @@ pub(super) fn run(arguments: &Arguments, act: Act, printer: &Printer) -> Answer 
     let mut known = Vec::new();
     for stack in installed_stacks(&host, &[])? {
         for app in &stack.apps {
-            let aliases = [Some(app.name.to_string()), app.alias.as_ref().map(ToString::to_string)];
+            let aliases = [
+                Some(app.name.to_string()),
+                app.alias.as_ref().map(ToString::to_string),
+            ];
             let named = |name: &String| aliases.iter().flatten().any(|alias| alias == name);
             if arguments.apps.is_empty() || arguments.apps.iter().any(named) {
                 units.push(Layout::unit_stem(&stack.name, &app.name));
@@ -46,7 +51,10 @@ pub(super) fn run(arguments: &Arguments, act: Act, printer: &Printer) -> Answer 
         }
     }
     if let Some(unknown) = arguments.apps.iter().find(|name| !known.contains(name)) {
-        return Err(Failure::new(format!("there is no app called `{unknown}`"), format!("this host has: {}", known.join(", "))));
+        return Err(Failure::new(
+            format!("there is no app called `{unknown}`"),
+            format!("this host has: {}", known.join(", ")),
+        ));
     }
     for unit in units {
         let (socket, service) = (format!("{unit}.socket"), format!("{unit}.service"));

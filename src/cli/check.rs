@@ -9,7 +9,9 @@ use crate::host::Host;
 use crate::stack::Stack;
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  sudo tavernctl check     exit code 0: healthy, 2: unhealthy, 1: could not check")]
+#[command(
+    after_help = "Example:\n  sudo tavernctl check     exit code 0: healthy, 2: unhealthy, 1: could not check"
+)]
 pub(super) struct Arguments {
     /// Stacks to ask; all if none is named
     stacks: Vec<String>,
@@ -23,8 +25,9 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     require_host(&host, "check")?;
     let report = ask(&host, &installed_stacks(&host, &arguments.stacks)?);
     if arguments.json {
-        let text = render::json(&report)
-            .map_err(|error| Failure::new(format!("cannot write JSON: {error}"), "leave `--json` out"))?;
+        let text = render::json(&report).map_err(|error| {
+            Failure::new(format!("cannot write JSON: {error}"), "leave `--json` out")
+        })?;
         printer.out(&text);
     } else {
         printer.out(&shown(&report, printer));
@@ -37,6 +40,14 @@ pub(super) fn ask(host: &Host, stacks: &[Stack]) -> Report {
 }
 
 pub(super) fn shown(report: &Report, printer: &Printer) -> String {
-    let colour = if printer.colour() { Colour::On } else { Colour::Off };
-    format!("{}\n{}", render::table(report, colour, printer.width()), render::summary(report))
+    let colour = if printer.colour() {
+        Colour::On
+    } else {
+        Colour::Off
+    };
+    format!(
+        "{}\n{}",
+        render::table(report, colour, printer.width()),
+        render::summary(report)
+    )
 }

@@ -11,9 +11,11 @@ use crate::plan;
 use crate::stack::Stack;
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  sudo tavernctl install              show the plan, ask, apply, check\n  \
+#[command(
+    after_help = "Examples:\n  sudo tavernctl install              show the plan, ask, apply, check\n  \
                         sudo tavernctl install --yes        for cloud-init and scripts\n  \
-                        sudo tavernctl install --adopt      take over a host that was set up by hand")]
+                        sudo tavernctl install --adopt      take over a host that was set up by hand"
+)]
 pub(super) struct Arguments {
     /// Stacks that must be among those of this host; all are applied together
     stacks: Vec<String>,
@@ -38,7 +40,11 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     }
     if arguments.dry_run {
         printer.out(&shown(&proposal, true));
-        return Ok(ExitCode::from(if proposal.plan.is_empty() { 0 } else { FOUND }));
+        return Ok(ExitCode::from(if proposal.plan.is_empty() {
+            0
+        } else {
+            FOUND
+        }));
     }
     if !proposal.plan.is_empty() && !arguments.yes {
         printer.note(&shown(&proposal, true));
@@ -53,12 +59,19 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
 }
 
 fn shown(proposal: &Proposal, with_diffs: bool) -> String {
-    if proposal.plan.is_empty() { "Nothing to change.\n".to_owned() } else { plan::render(&proposal.plan, with_diffs) }
+    if proposal.plan.is_empty() {
+        "Nothing to change.\n".to_owned()
+    } else {
+        plan::render(&proposal.plan, with_diffs)
+    }
 }
 
 fn agree(printer: &Printer, proposal: &Proposal) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new("nobody can be asked: standard input is no terminal", "add `--yes` to apply this plan"));
+        return Err(Failure::new(
+            "nobody can be asked: standard input is no terminal",
+            "add `--yes` to apply this plan",
+        ));
     }
     let steps = proposal.plan.steps.len();
     if printer.ask(&format!("Apply these {steps} changes?")) {
@@ -70,7 +83,12 @@ fn agree(printer: &Printer, proposal: &Proposal) -> Result<(), Failure> {
 
 fn finish(host: &Host, proposal: &Proposal, installed: &Installed, printer: &Printer) -> Answer {
     let report = check::ask(host, &proposal.stacks);
-    printer.out(&summary(host, &proposal.stacks, installed, printer.is_terminal()));
+    printer.out(&summary(
+        host,
+        &proposal.stacks,
+        installed,
+        printer.is_terminal(),
+    ));
     if report.exit_code() == 0 {
         printer.out("\nAll checks passed.");
         return Ok(ExitCode::SUCCESS);
@@ -89,32 +107,47 @@ fn summary(host: &Host, stacks: &[Stack], installed: &Installed, for_eyes: bool)
     for stack in stacks {
         text.push_str(&format!("\nStack {} is up:\n", stack.name));
         let name = match stack.hosts.first() {
-            Some(HostPattern::Any) | None => {
-                host.net.addresses().first().map_or_else(|| "localhost".to_owned(), |address| match address {
+            Some(HostPattern::Any) | None => host.net.addresses().first().map_or_else(
+                || "localhost".to_owned(),
+                |address| match address {
                     std::net::IpAddr::V6(v6) => format!("[{v6}]"),
                     std::net::IpAddr::V4(v4) => v4.to_string(),
-                })
-            }
+                },
+            ),
             Some(host) => host.to_string(),
         };
         for site in &stack.sites {
             text.push_str(&format!("  https://{name}{}\n", site.path));
         }
-        text.push_str(&format!("\nAccounts: {}\n", layout.passwords(&stack.name).display()));
+        text.push_str(&format!(
+            "\nAccounts: {}\n",
+            layout.passwords(&stack.name).display()
+        ));
     }
     if for_eyes && !installed.accounts.is_empty() {
         text.push_str("They are shown this once:\n");
         for account in &installed.accounts {
-            text.push_str(&format!("  {:<14} {:<10} {}\n", account.opens, account.name, account.password));
+            text.push_str(&format!(
+                "  {:<14} {:<10} {}\n",
+                account.opens, account.name, account.password
+            ));
         }
     }
     text.push_str("\nNext:\n");
     text.push_str("  sudo tavernctl check              is everything well?\n");
-    for app in stacks.iter().flat_map(|stack| stack.apps.iter().map(|app| Layout::unit_stem(&stack.name, &app.name))) {
+    for app in stacks.iter().flat_map(|stack| {
+        stack
+            .apps
+            .iter()
+            .map(|app| Layout::unit_stem(&stack.name, &app.name))
+    }) {
         text.push_str(&format!("  journalctl -u {app:<20} its log\n"));
     }
     for stack in stacks {
-        text.push_str(&format!("  {}   the stack; change it, then install again\n", layout.stack_file(&stack.name).display()));
+        text.push_str(&format!(
+            "  {}   the stack; change it, then install again\n",
+            layout.stack_file(&stack.name).display()
+        ));
     }
     text.trim_end().to_owned()
 }

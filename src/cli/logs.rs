@@ -7,7 +7,9 @@ use crate::host::Host;
 use crate::logs;
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  sudo tavernctl logs             the last lines of everything, by time\n  sudo tavernctl logs counter -f  follow one app")]
+#[command(
+    after_help = "Examples:\n  sudo tavernctl logs             the last lines of everything, by time\n  sudo tavernctl logs counter -f  follow one app"
+)]
 pub(super) struct Arguments {
     /// Apps, sites or containers by name; all if none is named
     names: Vec<String>,
@@ -23,6 +25,13 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let host = Host::real();
     require_host(&host, "logs")?;
     let stacks = installed_stacks(&host, &[])?;
-    logs::show(&host, &stacks, &arguments.names, arguments.lines, arguments.follow, &mut |line| printer.out(line))?;
+    logs::show(
+        &host,
+        &stacks,
+        &arguments.names,
+        arguments.lines,
+        arguments.follow,
+        &mut |line| printer.out(line),
+    )?;
     Ok(ExitCode::SUCCESS)
 }

@@ -71,19 +71,28 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { message: message.into(), help: Some(help.into()) }
+        Self {
+            message: message.into(),
+            help: Some(help.into()),
+        }
     }
 }
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        Self { message: error.to_string(), help: error.help() }
+        Self {
+            message: error.to_string(),
+            help: error.help(),
+        }
     }
 }
 
 impl From<crate::host::HostError> for Failure {
     fn from(error: crate::host::HostError) -> Self {
-        Self { message: error.to_string(), help: error.help() }
+        Self {
+            message: error.to_string(),
+            help: error.help(),
+        }
     }
 }
 
@@ -112,7 +121,12 @@ pub fn run() -> ExitCode {
 /// The command line, with the names of the old host's own commands understood.
 fn arguments() -> Vec<std::ffi::OsString> {
     let mut given: Vec<_> = std::env::args_os().collect();
-    let name = given.first().map(|arg| std::path::Path::new(arg).file_name().unwrap_or_default().to_owned());
+    let name = given.first().map(|arg| {
+        std::path::Path::new(arg)
+            .file_name()
+            .unwrap_or_default()
+            .to_owned()
+    });
     match name.as_deref().and_then(|name| name.to_str()) {
         Some("check-flask") => given.splice(0..1, ["tavernctl", "check"].map(Into::into)),
         Some("restart-flask") => given.splice(0..1, ["tavernctl", "restart"].map(Into::into)),
@@ -159,12 +173,27 @@ fn installed_stacks(host: &Host, asked: &[String]) -> Result<Vec<Stack>, Failure
     let layout = crate::model::Layout::system();
     let all = crate::engine::load_stacks(host.files.as_ref(), &layout)?;
     if all.is_empty() {
-        return Err(Failure::new("no stack is installed on this host", "`sudo tavernctl install` sets up `counter`"));
+        return Err(Failure::new(
+            "no stack is installed on this host",
+            "`sudo tavernctl install` sets up `counter`",
+        ));
     }
-    if let Some(unknown) = asked.iter().find(|name| !all.iter().any(|s| s.stack.name.as_str() == name.as_str())) {
+    if let Some(unknown) = asked
+        .iter()
+        .find(|name| !all.iter().any(|s| s.stack.name.as_str() == name.as_str()))
+    {
         let known = all.iter().map(|s| s.stack.name.to_string()).collect();
-        return Err(EngineError::NoSuchStack { name: unknown.clone(), known }.into());
+        return Err(EngineError::NoSuchStack {
+            name: unknown.clone(),
+            known,
+        }
+        .into());
     }
-    let wanted = |stack: &Stack| asked.is_empty() || asked.iter().any(|name| name == stack.name.as_str());
-    Ok(all.into_iter().map(|named| named.stack).filter(wanted).collect())
+    let wanted =
+        |stack: &Stack| asked.is_empty() || asked.iter().any(|name| name == stack.name.as_str());
+    Ok(all
+        .into_iter()
+        .map(|named| named.stack)
+        .filter(wanted)
+        .collect())
 }

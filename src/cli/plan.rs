@@ -8,7 +8,9 @@ use crate::host::Host;
 use crate::plan;
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  sudo tavernctl plan     exit code 0: nothing to do, 2: changes, 1: error")]
+#[command(
+    after_help = "Example:\n  sudo tavernctl plan     exit code 0: nothing to do, 2: changes, 1: error"
+)]
 pub(super) struct Arguments {
     /// Stacks that must be among those of this host
     stacks: Vec<String>,
@@ -31,5 +33,9 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     } else {
         printer.out(&plan::render(&proposal.plan, true));
     }
-    Ok(ExitCode::from(if proposal.plan.is_empty() { 0 } else { FOUND }))
+    Ok(ExitCode::from(if proposal.plan.is_empty() {
+        0
+    } else {
+        FOUND
+    }))
 }

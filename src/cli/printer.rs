@@ -1,4 +1,8 @@
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one place that writes to the terminal")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the one place that writes to the terminal"
+)]
 
 use std::io::{IsTerminal, Write};
 
@@ -32,7 +36,10 @@ impl Printer {
 
     /// Columns of the terminal; 80 where there is none.
     pub(crate) fn width(&self) -> u16 {
-        comfy_table::Table::new().width().filter(|width| *width >= 40).unwrap_or(80)
+        comfy_table::Table::new()
+            .width()
+            .filter(|width| *width >= 40)
+            .unwrap_or(80)
     }
 
     /// Whether a person reads standard output.
@@ -63,7 +70,11 @@ impl Printer {
     }
 
     pub(crate) fn failure(&self, failure: &Failure) {
-        let (red, cyan) = if self.colour_err { (RED, CYAN) } else { (Style::new(), Style::new()) };
+        let (red, cyan) = if self.colour_err {
+            (RED, CYAN)
+        } else {
+            (Style::new(), Style::new())
+        };
         eprintln!("{red}error:{red:#} {}", failure.message);
         if let Some(help) = &failure.help {
             eprintln!("{cyan}help:{cyan:#} {help}");

@@ -44,15 +44,25 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
             key: arguments.count_key.clone(),
         },
         (None, Some(file)) => StoreSettings::Embedded { file: file.clone() },
-        (None, None) => return Err(Failure::new("no store", "give `--redis SOCKET` or `--file FILE`")),
+        (None, None) => {
+            return Err(Failure::new(
+                "no store",
+                "give `--redis SOCKET` or `--file FILE`",
+            ));
+        }
     };
     let base = arguments.base.trim_end_matches('/');
     match counter::serve(Settings::new(base, store, arguments.credentials.clone())) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             let text = error.to_string();
-            let (message, help) = text.split_once("\nhelp: ").map_or((text.as_str(), None), |(m, h)| (m, Some(h.to_owned())));
-            Err(Failure { message: message.to_owned(), help })
+            let (message, help) = text
+                .split_once("\nhelp: ")
+                .map_or((text.as_str(), None), |(m, h)| (m, Some(h.to_owned())));
+            Err(Failure {
+                message: message.to_owned(),
+                help,
+            })
         }
     }
 }

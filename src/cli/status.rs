@@ -19,7 +19,11 @@ pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
     let stacks = installed_stacks(&host, &[])?;
     let engine = Engine::new(&host, &Silent);
     let receipt = engine.receipt()?;
-    let mut text = format!("Host       generation {}, {} resources\n", receipt.generation, receipt.entries.len());
+    let mut text = format!(
+        "Host       generation {}, {} resources\n",
+        receipt.generation,
+        receipt.entries.len()
+    );
     if engine.has_unfinished_run()? {
         text.push_str("           a run did not end: `sudo tavernctl install` finishes it\n");
     }
@@ -42,8 +46,15 @@ fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {
         .collect();
     let names: Vec<&str> = units.iter().map(String::as_str).collect();
     for (unit, report) in units.iter().zip(host.systemd.reports(&names)?) {
-        let said = if report.status_text.is_empty() { String::new() } else { format!("  {}", report.status_text) };
-        text.push_str(&format!("  unit       {unit:<28} {} ({}){said}\n", report.active, report.sub));
+        let said = if report.status_text.is_empty() {
+            String::new()
+        } else {
+            format!("  {}", report.status_text)
+        };
+        text.push_str(&format!(
+            "  unit       {unit:<28} {} ({}){said}\n",
+            report.active, report.sub
+        ));
     }
     for container in &stack.containers {
         let state = match host.docker.container(container.name.as_str()) {
@@ -52,20 +63,36 @@ fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {
             Ok(None) => "missing".to_owned(),
             Err(error) => error.to_string(),
         };
-        text.push_str(&format!("  container  {:<28} {state}\n", container.name.as_str()));
+        text.push_str(&format!(
+            "  container  {:<28} {state}\n",
+            container.name.as_str()
+        ));
     }
-    let chain = host.files.read(&layout.certificate(&stack.name).join("fullchain.pem"))?.unwrap_or_default();
+    let chain = host
+        .files
+        .read(&layout.certificate(&stack.name).join("fullchain.pem"))?
+        .unwrap_or_default();
     let days = match mint::read_certificate(&chain) {
-        Ok(info) => format!("{} days left", (info.not_after - host.clock.now()).whole_days()),
+        Ok(info) => format!(
+            "{} days left",
+            (info.not_after - host.clock.now()).whole_days()
+        ),
         Err(error) => error.to_string(),
     };
     text.push_str(&format!("  certificate {days}\n"));
     for site in &stack.sites {
         let guard = match &site.access {
             None => "open".to_owned(),
-            Some(access) => format!("{} accounts, {} ranges", access.accounts.len(), access.allow.len()),
+            Some(access) => format!(
+                "{} accounts, {} ranges",
+                access.accounts.len(),
+                access.allow.len()
+            ),
         };
-        text.push_str(&format!("  site       {:<28} {guard}\n", site.path.as_str()));
+        text.push_str(&format!(
+            "  site       {:<28} {guard}\n",
+            site.path.as_str()
+        ));
     }
     Ok(text)
 }

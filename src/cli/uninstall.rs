@@ -8,8 +8,10 @@ use crate::engine::{Engine, Purge};
 use crate::host::Host;
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  sudo tavernctl uninstall            keeps pages, counts and credentials\n  \
-                        sudo tavernctl uninstall --purge    removes those too\n\nPackages stay: others may use them by now.")]
+#[command(
+    after_help = "Examples:\n  sudo tavernctl uninstall            keeps pages, counts and credentials\n  \
+                        sudo tavernctl uninstall --purge    removes those too\n\nPackages stay: others may use them by now."
+)]
 pub(super) struct Arguments {
     /// Remove data too: volumes, pages, credentials, stack files
     #[arg(long)]
@@ -24,7 +26,10 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     require_host(&host, "uninstall")?;
     if !arguments.yes {
         if !std::io::stdin().is_terminal() {
-            return Err(Failure::new("nobody can be asked: standard input is no terminal", "add `--yes`"));
+            return Err(Failure::new(
+                "nobody can be asked: standard input is no terminal",
+                "add `--yes`",
+            ));
         }
         let question = if arguments.purge {
             "Remove everything Tavern made, data included?"
@@ -35,17 +40,27 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
             return Err(Failure::new("not uninstalled", "nothing was changed"));
         }
     }
-    let purge = if arguments.purge { Purge::Everything } else { Purge::KeepData };
+    let purge = if arguments.purge {
+        Purge::Everything
+    } else {
+        Purge::KeepData
+    };
     let left = Engine::new(&host, printer).uninstall(purge)?;
     if !left.kept.is_empty() {
-        printer.out("Kept (remove with `sudo tavernctl uninstall --purge`, or install again to use it):");
-        left.kept.iter().for_each(|id| printer.out(&format!("  {id}")));
+        printer.out(
+            "Kept (remove with `sudo tavernctl uninstall --purge`, or install again to use it):",
+        );
+        left.kept
+            .iter()
+            .for_each(|id| printer.out(&format!("  {id}")));
     }
     if left.failed.is_empty() {
         printer.out("Uninstalled.");
         return Ok(ExitCode::SUCCESS);
     }
     printer.out("Left over:");
-    left.failed.iter().for_each(|line| printer.out(&format!("  {line}")));
+    left.failed
+        .iter()
+        .for_each(|line| printer.out(&format!("  {line}")));
     Ok(ExitCode::from(FOUND))
 }

@@ -88,6 +88,27 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// When the kernel refuses.
     fn free_space(&self, path: &Path) -> Result<(u64, u64), HostError>;
+
+    /// How full the file system is that holds `path`, or would.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn space(&self, path: &Path) -> Result<Space, HostError>;
+}
+
+/// A file system's room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Its device number: the same for all paths on it.
+    pub device: u64,
+    /// Bytes that may be used.
+    pub free: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Inodes that may be used.
+    pub free_inodes: u64,
+    /// Inodes in all; 0 where the file system does not count them.
+    pub total_inodes: u64,
 }
 
 /// The real file system.
@@ -253,16 +274,24 @@ impl Files for RealFiles {
     }
 
     fn free_space(&self, path: &Path) -> Result<(u64, u64), HostError> {
+        let space = self.space(path)?;
+        Ok((space.free, space.free_inodes))
+    }
+
+    fn space(&self, path: &Path) -> Result<Space, HostError> {
         let existing = path
             .ancestors()
             .find(|part| part.exists())
             .unwrap_or(Path::new("/"));
-        let stat = nix::sys::statvfs::statvfs(existing)
-            .map_err(|error| HostError::io("look at", existing, error.into()))?;
-        Ok((
-            stat.blocks_available() * stat.fragment_size(),
-            stat.files_available(),
-        ))
+        let failed = |error| HostError::io("look at", existing, error);
+        let stat = nix::sys::statvfs::statvfs(existing).map_err(|error| failed(error.into()))?;
+        Ok(Space {
+            device: fs::metadata(existing).map_err(failed)?.dev(),
+            free: stat.blocks_available() * stat.fragment_size(),
+            total: stat.blocks() * stat.fragment_size(),
+            free_inodes: stat.files_available(),
+            total_inodes: stat.files(),
+        })
     }
 }
 

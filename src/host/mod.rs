@@ -9,6 +9,7 @@ mod error;
 mod facts;
 mod files;
 mod firewall;
+mod http;
 mod net;
 mod nginx;
 mod nginx_rivals;
@@ -21,8 +22,9 @@ pub use clock::{Clock, RealClock};
 pub use docker::{ContainerSpec, Docker, FoundContainer, FoundVolume, RealDocker};
 pub use error::HostError;
 pub use facts::gather;
-pub use files::{Files, RealFiles};
+pub use files::{Files, RealFiles, Space};
 pub use firewall::{Firewall, RealFirewall};
+pub use http::{Answer, Door, Http, RealHttp, Request};
 pub use net::{Listener, Net, RealNet};
 pub use nginx::{Nginx, RealNginx};
 pub use packages::{Packages, RealPackages};
@@ -49,6 +51,8 @@ pub struct Host {
     pub firewall: Box<dyn Firewall>,
     /// Addresses and listeners.
     pub net: Box<dyn Net>,
+    /// HTTP requests, for probes.
+    pub http: Box<dyn Http>,
     /// The time.
     pub clock: Box<dyn Clock>,
 }
@@ -66,6 +70,7 @@ impl Host {
             accounts: Box::new(RealAccounts),
             firewall: Box::new(RealFirewall),
             net: Box::new(RealNet),
+            http: Box::new(RealHttp),
             clock: Box::new(RealClock),
         }
     }

@@ -86,7 +86,11 @@ pub trait Processes: Send + Sync {
     ///
     /// # Errors
     /// When it cannot start.
-    fn stream(&self, invocation: &Invocation, line: &mut dyn FnMut(&str) -> bool) -> Result<(), HostError>;
+    fn stream(
+        &self,
+        invocation: &Invocation,
+        line: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<(), HostError>;
 
     /// Runs to the end and wants exit code 0.
     ///
