@@ -13,7 +13,7 @@ use crate::resource::PathState;
 pub const CHAIN: &str = "fullchain.pem";
 
 /// The key beside it.
-pub const KEY: &str = "privkey.pem";
+pub const KEY: &str = "key.pem";
 
 /// Fewer days than this are too few: renewal has failed for a long time.
 const LEAST_DAYS: i64 = 14;

@@ -82,11 +82,7 @@ impl Bench {
             &pair.certificate,
             0o644,
         );
-        self.write(
-            format!("etc/tls/counter/privkey.pem{suffix}"),
-            &pair.key,
-            0o600,
-        );
+        self.write(format!("etc/tls/counter/key.pem{suffix}"), &pair.key, 0o600);
     }
 
     fn serve_app(&self) {
@@ -121,7 +117,7 @@ http {{
   server {{
     listen 127.0.0.1:{https} ssl;
     ssl_certificate {dir}/etc/tls/counter/fullchain.pem;
-    ssl_certificate_key {dir}/etc/tls/counter/privkey.pem;
+    ssl_certificate_key {dir}/etc/tls/counter/key.pem;
     root {dir}/www/counter/main;
     location /open/ {{ alias {dir}/www/counter/open/; }}
     location /close/ {{

@@ -185,27 +185,6 @@ pub trait Docker: Send + Sync {
     ///
     /// # Errors
     /// When the engine refuses.
-    fn follow_logs(&self, name: &str, line: &mut dyn FnMut(&str) -> bool) -> Result<(), HostError> {
-        let (runtime, docker) = self.connection()?;
-        runtime.block_on(async {
-            let options = bollard::query_parameters::LogsOptionsBuilder::new()
-                .follow(true)
-                .stdout(true)
-                .stderr(true)
-                .timestamps(true)
-                .tail("0")
-                .build();
-            let mut stream = std::pin::pin!(docker.logs(name, Some(options)));
-            while let Some(part) = stream.next().await {
-                let bytes = part.map_err(|error| refuse(&error))?.into_bytes();
-                if !String::from_utf8_lossy(&bytes).lines().all(&mut *line) {
-                    break;
-                }
-            }
-            Ok(())
-        })
-    }
-
     fn logs(&self, name: &str, lines: u32) -> Result<String, HostError>;
 }
 

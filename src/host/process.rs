@@ -130,28 +130,63 @@ fn tail(text: &str) -> String {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealProcesses;
 
+fn command(invocation: &Invocation) -> Command {
+    let mut command = Command::new(invocation.program);
+    command
+        .args(&invocation.args)
+        .env_clear()
+        // The caller's PATH, LANG and HOME must not decide what runs or how it speaks.
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
+        .env("LC_ALL", "C")
+        .env("HOME", "/root")
+        .envs(invocation.environment.iter().copied())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    command
+}
+
 impl Processes for RealProcesses {
+    fn stream(
+        &self,
+        invocation: &Invocation,
+        line: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<(), HostError> {
+        let mut child = command(invocation)
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|source| HostError::Spawn {
+                program: invocation.program.to_owned(),
+                source,
+            })?;
+        if let Some(stdout) = child.stdout.take() {
+            let mut reader = std::io::BufReader::new(stdout);
+            let mut bytes = Vec::new();
+            while reader
+                .read_until(b'\n', &mut bytes)
+                .is_ok_and(|count| count > 0)
+            {
+                if !line(String::from_utf8_lossy(&bytes).trim_end_matches('\n')) {
+                    break;
+                }
+                bytes.clear();
+            }
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        Ok(())
+    }
+
     fn run(&self, invocation: &Invocation) -> Result<Outcome, HostError> {
-        let mut command = Command::new(invocation.program);
-        command
-            .args(&invocation.args)
-            .env_clear()
-            // The caller's PATH, LANG and HOME must not decide what runs or how it speaks.
-            .env(
-                "PATH",
-                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            )
-            .env("LC_ALL", "C")
-            .env("HOME", "/root")
-            .envs(invocation.environment.iter().copied())
-            .current_dir("/")
-            .stdin(if invocation.input.is_some() {
-                Stdio::piped()
-            } else {
-                Stdio::null()
-            })
-            .stderr(Stdio::piped())
-            .process_group(0);
+        let mut command = command(invocation);
+        if invocation.input.is_some() {
+            command.stdin(Stdio::piped());
+        }
         let mut child = command.spawn().map_err(|source| HostError::Spawn {
             program: invocation.program.to_owned(),
             source,
