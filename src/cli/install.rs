@@ -7,7 +7,7 @@ use super::{Answer, FOUND, Failure, Printer, check, require_host};
 use crate::engine::{Engine, Installed, Proposal};
 use crate::host::Host;
 use crate::model::{HostPattern, Layout};
-use crate::plan;
+use crate::plan::{self, Diffs};
 use crate::stack::Stack;
 
 #[derive(Args)]
@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         printer.note("an earlier run did not end; this one finishes it");
     }
     if arguments.dry_run {
-        printer.out(&shown(&proposal, true));
+        printer.out(&shown(&proposal, Diffs::All));
         return Ok(ExitCode::from(if proposal.plan.is_empty() {
             0
         } else {
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         }));
     }
     if !proposal.plan.is_empty() && !arguments.yes {
-        printer.note(&shown(&proposal, true));
+        printer.note(&shown(&proposal, Diffs::OfChanges));
         agree(printer, &proposal)?;
     }
     let installed = engine.install(&proposal, &arguments.stacks, arguments.adopt)?;
@@ -58,11 +58,11 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     finish(&host, &proposal, &installed, printer)
 }
 
-fn shown(proposal: &Proposal, with_diffs: bool) -> String {
+fn shown(proposal: &Proposal, diffs: Diffs) -> String {
     if proposal.plan.is_empty() {
         "Nothing to change.\n".to_owned()
     } else {
-        plan::render(&proposal.plan, with_diffs)
+        plan::render(&proposal.plan, diffs)
     }
 }
 

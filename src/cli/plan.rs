@@ -5,7 +5,7 @@ use clap::Args;
 use super::{Answer, FOUND, Printer, require_host};
 use crate::engine::{Engine, Silent};
 use crate::host::Host;
-use crate::plan;
+use crate::plan::{self, Diffs};
 
 #[derive(Args)]
 #[command(
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     } else if proposal.plan.is_empty() {
         printer.out("Nothing to change.");
     } else {
-        printer.out(&plan::render(&proposal.plan, true));
+        printer.out(&plan::render(&proposal.plan, Diffs::All));
     }
     Ok(ExitCode::from(if proposal.plan.is_empty() {
         0

@@ -38,6 +38,9 @@ pub(super) fn resources(
             directory(layout.etc.join("tls"), 0o755),
             directory(layout.etc.join("htpasswd"), 0o755),
             directory(layout.etc.join("containers"), 0o755),
+            // Minimal images come without these two.
+            directory("/etc/sysusers.d".into(), 0o755),
+            directory("/etc/tmpfiles.d".into(), 0o755),
         ]
         .map(Desired::from),
     );

@@ -10,7 +10,7 @@ use crate::resource::{
     Action, Change, Claim, ContainerState, Desired, Observed, Resource, ResourceId,
 };
 
-pub use text::render;
+pub use text::{Diffs, render};
 
 /// One change to one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -58,12 +58,12 @@ impl Unit {
             return Some(Change::take_over(reason, claim));
         }
         match (state.enabled, state.active) {
-            _ if self.alias.is_some() && state.alias == AliasState::Free => {
-                Some(Change::new(Action::Create, "its alias is missing"))
-            }
             (false, false) => Some(Change::new(Action::Create, "not enabled, not active")),
             (false, true) => Some(Change::new(Action::Update, "not enabled")),
             (true, false) => Some(Change::new(Action::Restart, "not active")),
+            (true, true) if self.alias.is_some() && state.alias == AliasState::Free => {
+                Some(Change::new(Action::Update, "its alias is missing"))
+            }
             (true, true) if state.owes_restart => {
                 Some(Change::new(Action::Restart, "what it runs changed"))
             }
