@@ -6,7 +6,7 @@ use super::{Engine, EngineError, Lock, NamedStack};
 use crate::expand;
 use crate::host::gather;
 use crate::model::Mode;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Knowledge, Plan};
 use crate::resource::{Content, Desired, File, Keep, Owner, Resource};
 use crate::stack::Stack;
 
@@ -38,6 +38,8 @@ impl Engine<'_> {
     /// # Errors
     /// When the host is not ready, a stack file is wrong, or something of somebody else's is in the way.
     pub fn propose(&self, asked: &[String], adopt: bool) -> Result<Proposal, EngineError> {
+        // What another run is about to change is not worth a plan.
+        Lock::is_free()?;
         let finishes = self.has_unfinished_run()?;
         let mut receipt = self.receipt()?;
         if finishes {
@@ -67,13 +69,14 @@ impl Engine<'_> {
         );
         let observed = self.observe(&desired)?;
         let wanted: BTreeSet<_> = desired.iter().map(|d| d.resource.id()).collect();
-        let plan = plan::make(&desired, &observed, &receipt.knowledge(&wanted, adopt));
-        let conflicts: Vec<_> = plan
-            .conflicts()
-            .map(|step| format!("  {}: {}", step.id, step.change.reason))
-            .collect();
-        if !conflicts.is_empty() {
-            return Err(EngineError::Conflicts(conflicts));
+        let knowledge = receipt.knowledge(&wanted, adopt);
+        let plan = plan::make(&desired, &observed, &knowledge);
+        if plan.conflicts().next().is_some() {
+            let adopted = Knowledge {
+                adopt: true,
+                ..knowledge
+            };
+            return Err(conflict(&plan, &plan::make(&desired, &observed, &adopted)));
         }
         self.preflight(&plan, &stacks)?;
         Ok(Proposal {
@@ -188,5 +191,20 @@ impl Engine<'_> {
             keep: Keep::Seeded,
         })
         .into()
+    }
+}
+
+/// Names first what `--adopt` would not help with.
+fn conflict(plan: &Plan, adopted: &Plan) -> EngineError {
+    let lines = |plan: &Plan| -> Vec<String> {
+        plan.conflicts()
+            .map(|step| format!("  {}: {}", step.id, step.change.reason))
+            .collect()
+    };
+    let stubborn = lines(adopted);
+    if stubborn.is_empty() {
+        EngineError::Conflicts(lines(plan))
+    } else {
+        EngineError::InTheWay(stubborn)
     }
 }

@@ -5,6 +5,7 @@
 mod accounts;
 mod clock;
 mod docker;
+mod docker_error;
 mod error;
 mod facts;
 mod files;

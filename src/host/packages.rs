@@ -26,11 +26,11 @@ pub trait Packages: Send + Sync {
     /// When apt fails.
     fn install(&self, names: &[&str]) -> Result<(), HostError>;
 
-    /// Packages left half-configured, as `dpkg --audit` has them; empty when all is well.
+    /// Packages that dpkg left half-done; empty when all is well.
     ///
     /// # Errors
     /// When dpkg cannot be asked.
-    fn audit(&self) -> Result<String, HostError>;
+    fn unfinished(&self) -> Result<Vec<String>, HostError>;
 }
 
 /// apt and dpkg.
@@ -97,9 +97,9 @@ impl Packages for RealPackages {
         apt(&args)
     }
 
-    fn audit(&self) -> Result<String, HostError> {
+    fn unfinished(&self) -> Result<Vec<String>, HostError> {
         let outcome = RealProcesses.run(&Invocation::new("dpkg", &["--audit"]))?;
-        Ok(outcome.stdout.trim().to_owned())
+        Ok(audited(&outcome.stdout))
     }
 }
 
@@ -113,4 +113,30 @@ fn apt(args: &[&str]) -> Result<(), HostError> {
         .env("NEEDRESTART_SUSPEND", "1")
         .limit(Duration::from_secs(1200));
     RealProcesses.run_ok(&invocation).map(|_| ())
+}
+
+/// The packages that `dpkg --audit` lists: indented, below a paragraph on what is wrong with them.
+fn audited(audit: &str) -> Vec<String> {
+    audit
+        .lines()
+        .filter(|line| line.starts_with(' '))
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::audited;
+
+    #[test]
+    fn an_audit_names_packages() {
+        let audit = "The following packages are only half configured, probably due to problems\n\
+                     configuring them the first time.  The configuration should be retried using\n\
+                     dpkg --configure <package> or the configure menu option in dselect:\n \
+                     ufw                  program for managing a Netfilter firewall\n \
+                     nginx-common         small, powerful, scalable web/proxy server - common files\n\n";
+        assert_eq!(audited(audit), ["ufw", "nginx-common"]);
+        assert!(audited("").is_empty());
+    }
 }

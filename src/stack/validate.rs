@@ -25,8 +25,16 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Stack, StackError> {
         ));
     }
     let source = std::str::from_utf8(bytes).map_err(|fault| {
-        let message = format!("not UTF-8 text from byte {}", fault.valid_up_to());
-        StackError::whole(path, message, "save the file as UTF-8")
+        // What comes before is text, and shows the place.
+        let end = fault.valid_up_to();
+        let before = std::str::from_utf8(&bytes[..end]).unwrap_or_default();
+        StackError::new(
+            path,
+            before,
+            end..end,
+            "not UTF-8 text from here on",
+            "save the file as UTF-8; is this the right file?",
+        )
     })?;
     if source.trim().is_empty() {
         return Err(StackError::whole(
@@ -479,5 +487,28 @@ mod tests {
             assert!(parse_text(text).is_err());
         }
         assert!(parse(Path::new("counter.toml"), &[0xff, 0xfe, 0x00]).is_err());
+    }
+
+    #[test]
+    fn every_fault_of_the_parser_comes_with_a_place_and_help() {
+        for (text, place) in [
+            ("hosts = [\n", (1, 10)),
+            ("hosts = 7", (1, 9)),
+            ("colour = 1", (1, 1)),
+            ("name = \"a\"\nname = \"b\"", (2, 1)),
+            ("name = \"counter\"", (1, 1)),
+            ("name = \"\x1b[31m\"", (1, 9)),
+        ] {
+            let error = parse_text(text).unwrap_err();
+            assert_eq!(error.position(), Some(place), "{error}");
+            assert!(error.help().is_some(), "{error}");
+            let shown = error.to_string();
+            assert!(
+                !shown.chars().any(|c| c.is_control() && c != '\n'),
+                "{shown:?}"
+            );
+        }
+        let error = parse(Path::new("counter.toml"), b"name = \"c\"\n# \xff").unwrap_err();
+        assert_eq!(error.position(), Some((2, 3)), "{error}");
     }
 }
