@@ -47,6 +47,9 @@ fn help_on(status: u16) -> &'static str {
 
 /// The last of the chain of causes: `Connection refused`, where the first says `client error`.
 fn root_cause(error: &Error) -> String {
+    if let Error::SocketNotFoundError(_) = error {
+        return "No such file or directory".to_owned();
+    }
     let mut cause = error.source();
     let mut text = error.to_string();
     while let Some(inner) = cause {
