@@ -128,3 +128,40 @@ impl Engine<'_> {
         Ok(stacks)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::RealFiles;
+
+    #[test]
+    fn only_regular_files_are_stack_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::private(directory.path());
+        let file = layout.stacks().join("counter.toml");
+        for path in [layout.etc.clone(), layout.stacks(), file.clone()] {
+            RealFiles
+                .make_directory(&path, crate::model::Mode(0o755), &own(directory.path()))
+                .unwrap();
+        }
+        let refused = || {
+            let error = load_stacks(&RealFiles, &layout).unwrap_err();
+            assert!(error.help().is_some());
+            error.to_string()
+        };
+        assert!(refused().contains("is a directory"));
+        RealFiles.remove_directory(&file).unwrap();
+        RealFiles.link(&file, Path::new("/etc/passwd")).unwrap();
+        assert!(refused().contains("is a link to /etc/passwd"));
+        RealFiles.remove(&file).unwrap();
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        assert!(refused().contains("fifo"));
+    }
+
+    fn own(path: &Path) -> crate::resource::Owner {
+        match RealFiles.state(path) {
+            Ok(PathState::Directory { owner, .. }) => owner,
+            other => panic!("{other:?}"),
+        }
+    }
+}

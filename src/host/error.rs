@@ -99,6 +99,13 @@ impl HostError {
             Self::Failed { program, .. } if program == "apt-get" => {
                 Some("`sudo apt-get update` should show the same: mend the network or the sources, then run it again".into())
             }
+            // By then the run may have been undone and the unit be gone; its journal is not.
+            Self::Failed { program, args, .. } | Self::Timeout { program, args, .. }
+                if program == "systemctl" && args.contains('.') =>
+            {
+                let unit = args.rsplit(' ').next().unwrap_or_default();
+                Some(format!("`journalctl -u {unit} -n 20` says why"))
+            }
             Self::Failed { program, args, .. } | Self::Timeout { program, args, .. } => {
                 Some(format!("`sudo {program} {args}` should show the same; `journalctl -e` may have more"))
             }
@@ -106,5 +113,39 @@ impl HostError {
             Self::Nginx(_) => Some("`sudo nginx -t` shows the same; mend that file first, Tavern does not touch it".into()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(program: &str, args: &str) -> String {
+        let error = HostError::Failed {
+            program: program.into(),
+            args: args.into(),
+            status: "exit code 1".into(),
+            tail: String::new(),
+        };
+        error.help().unwrap()
+    }
+
+    #[test]
+    fn help_leads_to_where_the_reason_is() {
+        let unit = failed("systemctl", "restart tavern-counter.service");
+        assert!(
+            unit.contains("journalctl -u tavern-counter.service"),
+            "{unit}"
+        );
+        let apt = failed("apt-get", "-q update");
+        assert!(apt.contains("apt-get update"), "{apt}");
+        let other = failed("systemctl", "daemon-reload");
+        assert!(other.contains("sudo systemctl daemon-reload"), "{other}");
+        let full = HostError::io(
+            "write",
+            "/etc/x",
+            std::io::Error::from(std::io::ErrorKind::StorageFull),
+        );
+        assert!(full.help().unwrap().contains("/etc/x"));
     }
 }

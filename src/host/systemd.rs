@@ -76,7 +76,7 @@ impl Systemd for RealSystemd {
     }
 
     fn act(&self, verb: &str, units: &[&str]) -> Result<(), HostError> {
-        let mut args = vec!["--no-pager", "--no-ask-password", verb];
+        let mut args = vec![verb];
         args.extend(units);
         let invocation = Invocation::new("systemctl", &args).limit(Duration::from_secs(120));
         RealProcesses.run_ok(&invocation).map(|_| ())
