@@ -34,9 +34,9 @@ fn life_of_a_host(image: Image, name: &str) {
 
     second_install_changes_nothing(&host);
     doors_are_as_declared(&host);
+    browser::shows_three_frames(&host, &password(&host, "site close admin"));
     pages_are_the_owners(&host);
     logs_are_rotated(&host);
-    browser::shows_three_frames(&host, &password(&host, "site close admin"));
     counts_outlive_everything(&host);
     stop_stays_stopped(&host);
     uninstall_gives_back(&host, &default_before);

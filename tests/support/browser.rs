@@ -1,7 +1,7 @@
 //! A real browser, driven through WebDriver, in the network of a lab host: it comes from 127.0.0.1 as an
 //! administrator on the host would.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -111,7 +111,7 @@ impl Browser {
     }
 
     fn send(&self, method: &str, path: &str, body: &Value) -> Value {
-        let body = if method == "GET" {
+        let body = if method != "POST" {
             String::new()
         } else {
             body.to_string()
@@ -127,12 +127,25 @@ impl Browser {
             body.len()
         )
         .expect("a request");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("an answer");
-        let text = String::from_utf8_lossy(&answer);
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        // chromedriver keeps the connection open whatever it is told.
+        let mut answer = BufReader::new(stream);
+        let (mut head, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            answer.read_line(&mut line).expect("a header");
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().expect("a length");
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+            head.push_str(&line);
+        }
+        let mut body = vec![0; length];
+        answer.read_exact(&mut body).expect("a body");
+        let body = String::from_utf8_lossy(&body);
         let value: Value =
-            serde_json::from_str(body).unwrap_or_else(|_| panic!("not JSON: {head} {body}"));
+            serde_json::from_str(&body).unwrap_or_else(|_| panic!("not JSON: {head} {body}"));
         assert!(head.starts_with("HTTP/1.1 200"), "{method} {path}: {body}");
         value["value"].clone()
     }
