@@ -1,7 +1,8 @@
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "the one place that writes to the terminal"
+    clippy::disallowed_methods,
+    reason = "the one place that writes to the terminal, and reads whether it wants colour"
 )]
 
 use std::io::{IsTerminal, Write};

@@ -1,7 +1,7 @@
 use super::prior::Prior;
 use super::receipt::Entry;
 use super::{Engine, EngineError, Lock};
-use crate::resource::{Resource, ResourceId};
+use crate::resource::{PathState, Resource, ResourceId};
 
 /// Whether data goes too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,15 @@ impl Engine<'_> {
                 _ => &entry.prior,
             };
             match self.undo_one(&entry.resource, prior) {
+                Ok(()) if self.outlives(entry)? => {
+                    // Kept data, or the owner's own files, are in it: it stays ours until it is empty.
+                    if purge == Purge::Everything {
+                        left.failed.push(format!(
+                            "{}: not empty: files of others are in it",
+                            entry.id
+                        ));
+                    }
+                }
                 Ok(()) => {
                     receipt.forget(&entry.id);
                     if !matches!(entry.resource, Resource::Directory(_)) {
@@ -73,6 +82,18 @@ impl Engine<'_> {
         }
         self.finish(purge, &receipt, &mut left)?;
         Ok(left)
+    }
+
+    /// A directory that we made and that is still there.
+    fn outlives(&self, entry: &Entry) -> Result<bool, EngineError> {
+        let Resource::Directory(directory) = &entry.resource else {
+            return Ok(false);
+        };
+        let is_frame = [&self.layout.state, &self.layout.etc]
+            .iter()
+            .any(|ours| directory.path.starts_with(ours));
+        let still_there = self.host.files.state(&directory.path)? != PathState::Absent;
+        Ok(entry.prior == Prior::Absent && still_there && !is_frame)
     }
 
     fn finish(
