@@ -25,7 +25,12 @@ pub fn render(plan: &Plan, diffs: Diffs) -> String {
             step.id,
             step.change.reason
         );
-        let Some(diff) = step.change.diff.as_ref().filter(|_| diffs == Diffs::All || step.change.action != Action::Create) else {
+        let Some(diff) = step
+            .change
+            .diff
+            .as_ref()
+            .filter(|_| diffs == Diffs::All || step.change.action != Action::Create)
+        else {
             continue;
         };
         let unified = TextDiff::from_lines(&diff.before, &diff.after)
