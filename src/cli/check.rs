@@ -45,9 +45,5 @@ pub(super) fn shown(report: &Report, printer: &Printer) -> String {
     } else {
         Colour::Off
     };
-    format!(
-        "{}\n{}",
-        render::table(report, colour, printer.width()),
-        render::summary(report)
-    )
+    render::table(report, colour, printer.width())
 }

@@ -64,7 +64,8 @@ impl Engine<'_> {
         }
         receipt.generation += 1;
         self.save_receipt(receipt)?;
-        self.close_journal()
+        self.close_journal()?;
+        self.collect_blobs(receipt)
     }
 
     fn capture_for(&self, step: &Step) -> Result<Prior, EngineError> {

@@ -156,6 +156,7 @@ impl Engine<'_> {
                 | Resource::Unit(_)
                 | Resource::Nginx(_)
                 | Resource::Secret(_) => true,
+                Resource::Link(link) => link.target.ends_with("tavernctl"),
                 Resource::Group(group) => group.name.starts_with("tavern-"),
                 _ => resource
                     .path()

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Receipt};
 use crate::host::HostError;
 use crate::mint;
 use crate::model::Mode;
 use crate::resource::{
-    AliasState, ContainerState, Observed, Owner, PathState, Resource, VolumeState,
+    AliasState, BinaryState, ContainerState, Observed, Owner, PathState, Resource, VolumeState,
 };
 
 /// The state of a resource before Tavern changed it.
@@ -140,14 +140,9 @@ impl Engine<'_> {
         observed: &Observed,
     ) -> Result<Prior, EngineError> {
         Ok(match (resource, observed) {
+            (Resource::Binary(binary), _) => self.capture_binary(&binary.path)?,
             // A secret's old content stays out of blobs: no rollback may revive a revoked key.
-            (
-                Resource::Secret(_)
-                | Resource::Htpasswd(_)
-                | Resource::Certificate(_)
-                | Resource::Binary(_),
-                _,
-            ) => {
+            (Resource::Secret(_) | Resource::Htpasswd(_) | Resource::Certificate(_), _) => {
                 let path = resource
                     .path()
                     .map(|path| self.host.files.state(path))
@@ -219,6 +214,30 @@ impl Engine<'_> {
         })
     }
 
+    /// The previous tavernctl, so that a failed upgrade leaves the old one in place.
+    fn capture_binary(&self, path: &Path) -> Result<Prior, EngineError> {
+        let files = &self.host.files;
+        if files.binary_state(path)? == BinaryState::Absent {
+            return Ok(Prior::Absent);
+        }
+        let (blob, mode, owner) = (mint::key()?, Mode(0o755), Owner::root());
+        files.make_directory(&self.blobs(), Mode(0o700), &Owner::root())?;
+        files.copy(path, &self.blobs().join(&blob), Mode(0o600), &owner)?;
+        Ok(Prior::Path(PathPrior::File { blob, mode, owner }))
+    }
+
+    /// Removes blobs that no receipt entry can ask for any more, and what a killed run left half-written.
+    pub(super) fn collect_blobs(&self, receipt: &Receipt) -> Result<(), EngineError> {
+        let text = serde_json::to_string(receipt).unwrap_or_default();
+        for path in self.host.files.list(&self.blobs())? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if !text.contains(name.as_ref()) {
+                self.host.files.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn capture_alias(&self, alias: &str) -> Result<AliasPrior, EngineError> {
         let report = self
             .host
@@ -250,15 +269,9 @@ impl Engine<'_> {
                 self.host.files.make_directory(path, *mode, owner)?
             }
             PathPrior::File { blob, mode, owner } => {
-                let stored = self.blobs().join(blob);
-                let content = self.host.files.read(&stored)?.ok_or_else(|| {
-                    HostError::Unexpected(format!(
-                        "what was at {} is lost: {} is gone",
-                        path.display(),
-                        stored.display()
-                    ))
-                })?;
-                self.host.files.write(path, &content, *mode, owner)?;
+                self.host
+                    .files
+                    .copy(&self.blobs().join(blob), path, *mode, owner)?;
             }
         }
         Ok(())

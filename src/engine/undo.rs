@@ -121,6 +121,9 @@ impl Engine<'_> {
                 .remove_directory(&directory.path)
                 .map(|_| ())
                 .map_err(Into::into),
+            (Resource::Binary(binary), Prior::Path(prior)) => {
+                self.restore_path(&binary.path, prior)
+            }
             (Resource::File(file), Prior::Path(prior)) => self.restore_path(&file.path, prior),
             (Resource::Link(link), Prior::Path(prior)) => self.restore_path(&link.path, prior),
             (Resource::Certificate(certificate), _) => self.remove_certificate(&certificate.path),

@@ -53,7 +53,12 @@ impl Engine<'_> {
                 continue;
             }
             self.progress.begin(&format!("- {}", entry.id));
-            match self.undo_one(&entry.resource, &entry.prior) {
+            // An older tavernctl that was there before is no thing to give back.
+            let prior = match entry.resource {
+                Resource::Binary(_) => &Prior::Absent,
+                _ => &entry.prior,
+            };
+            match self.undo_one(&entry.resource, prior) {
                 Ok(()) => {
                     receipt.forget(&entry.id);
                     if !matches!(entry.resource, Resource::Directory(_)) {

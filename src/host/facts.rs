@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Host, HostError, Listener};
-use crate::model::{DockerFacts, Facts};
+use crate::model::{DockerFacts, Facts, NginxVersion};
 
 /// Packages that may have to be installed, by the names Debian and Ubuntu have.
 const CANDIDATES: [&str; 4] = ["nginx", "docker.io", "docker-cli", "logrotate"];
@@ -24,11 +25,17 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
     .iter()
     .any(|path| Path::new(path).exists())
         || Path::new("/var/run/docker.sock").exists();
-    let everything_there = nginx.is_some() && docker_installed;
-    let known_packages = if everything_there {
-        CANDIDATES.iter().map(|name| (*name).to_owned()).collect()
+    let installed = host.packages.installed(&CANDIDATES)?;
+    let complete = installed.contains("logrotate") && nginx.is_some() && docker_installed;
+    let known = if complete {
+        BTreeMap::new()
     } else {
-        host.packages.available(&CANDIDATES)?.into_iter().collect()
+        candidates(host)?
+    };
+    let known_packages = if complete {
+        CANDIDATES.map(str::to_owned).to_vec()
+    } else {
+        known.keys().cloned().collect()
     };
     Ok(Facts {
         hostname: nix::unistd::gethostname()
@@ -36,7 +43,8 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
             .unwrap_or_default(),
         addresses: host.net.addresses(),
         ipv6: host.net.has_ipv6(),
-        nginx,
+        // What apt would install decides the syntax as well as what is installed.
+        nginx: nginx.or_else(|| NginxVersion::of_package(known.get("nginx")?)),
         docker: if docker_installed {
             DockerFacts::Installed
         } else {
@@ -47,6 +55,16 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
         ssh_ports: ssh_ports(&host.net.listeners()),
         binary_target: binary_target(host),
     })
+}
+
+/// What apt could install. A bare image comes without the repositories' lists.
+fn candidates(host: &Host) -> Result<BTreeMap<String, String>, HostError> {
+    let known = host.packages.available(&CANDIDATES)?;
+    if known.contains_key("nginx") && known.contains_key("docker.io") {
+        return Ok(known);
+    }
+    host.packages.refresh()?;
+    host.packages.available(&CANDIDATES)
 }
 
 /// The ports of sshd, or of systemd where it listens for sshd. Empty when no sshd runs.

@@ -83,6 +83,12 @@ pub trait Files: Send + Sync {
     /// When it cannot be written.
     fn install_binary(&self, path: &Path) -> Result<(), HostError>;
 
+    /// Copies a file of any size, whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    fn copy(&self, from: &Path, to: &Path, mode: Mode, owner: &Owner) -> Result<(), HostError>;
+
     /// Free bytes and free inodes of the file system that holds `path`.
     ///
     /// # Errors
@@ -158,9 +164,14 @@ impl Files for RealFiles {
             Err(error) => return Err(HostError::io("read", path, error)),
         };
         let mut bytes = Vec::new();
-        file.take(READ_LIMIT)
+        file.take(READ_LIMIT + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| HostError::io("read", path, error))?;
+        // Half a file must never pass for the whole: it may be what is given back later.
+        if bytes.len() as u64 > READ_LIMIT {
+            let error = std::io::Error::from(ErrorKind::FileTooLarge);
+            return Err(HostError::io("read", path, error));
+        }
         Ok(Some(bytes))
     }
 
@@ -267,9 +278,14 @@ impl Files for RealFiles {
     }
 
     fn install_binary(&self, path: &Path) -> Result<(), HostError> {
-        let mut own = fs::File::open(SELF).map_err(|error| HostError::io("read", SELF, error))?;
-        place(path, Mode(0o755), &Owner::root(), |file| {
-            std::io::copy(&mut own, file).map(|_| ())
+        self.copy(Path::new(SELF), path, Mode(0o755), &Owner::root())
+    }
+
+    fn copy(&self, from: &Path, to: &Path, mode: Mode, owner: &Owner) -> Result<(), HostError> {
+        let mut source =
+            fs::File::open(from).map_err(|error| HostError::io("read", from, error))?;
+        place(to, mode, owner, |file| {
+            std::io::copy(&mut source, file).map(|_| ())
         })
     }
 

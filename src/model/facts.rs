@@ -58,6 +58,11 @@ impl NginxVersion {
         Some(Self(parts.next()??, parts.next()??, parts.next()??))
     }
 
+    /// Reads a package's version, such as `1.22.1-9+deb12u2`.
+    pub fn of_package(version: &str) -> Option<Self> {
+        Self::parse(&format!("nginx/{version}"))
+    }
+
     /// `http2 on;` came with 1.25.1; before, it was a parameter of `listen`.
     pub fn has_http2_directive(self) -> bool {
         self >= Self(1, 25, 1)

@@ -35,7 +35,7 @@ pub const LABEL: &str = "io.tavern.stack";
 
 /// A thing on the host that Tavern owns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Resource {
     /// A Debian package.
     Package(Package),

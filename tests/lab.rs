@@ -1,0 +1,11 @@
+//! Real hosts: systemd as PID 1, real nginx, real Docker, real Redis. See `tests/lab/images` for how they are made.
+
+#[path = "lab/bare.rs"]
+mod bare;
+#[path = "lab/load.rs"]
+mod load;
+#[path = "lab/sandbox.rs"]
+mod sandbox;
+#[path = "lab/site.rs"]
+mod site;
+mod support;
