@@ -5,6 +5,8 @@
 mod accounts;
 mod clock;
 mod docker;
+mod docker_body;
+mod docker_engine;
 mod error;
 mod facts;
 mod files;
@@ -19,7 +21,8 @@ mod systemd;
 
 pub use accounts::{Accounts, RealAccounts};
 pub use clock::{Clock, RealClock};
-pub use docker::{ContainerSpec, Docker, FoundContainer, FoundVolume, RealDocker};
+pub use docker::{ContainerSpec, Docker, FoundContainer, FoundVolume};
+pub use docker_engine::RealDocker;
 pub use error::HostError;
 pub use facts::gather;
 pub use files::{Files, RealFiles, Space};
