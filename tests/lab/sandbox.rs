@@ -45,7 +45,7 @@ fn the_unit_reaches_nothing(host: &Host) {
     let probe = "#!/bin/bash\n\
         try() { if \"${@:2}\" >/dev/null 2>&1; then echo \"$1 OPEN\"; else echo \"$1 refused\"; fi; }\n\
         try own-credential test -r \"$CREDENTIALS_DIRECTORY/jwt-key\"\n\
-        try docker-socket test -e /run/docker.sock\n\
+        try docker-socket curl -sf --unix-socket /run/docker.sock http://localhost/version\n\
         try etc-tavern ls /etc/tavern\n\
         try state ls /var/lib/tavern\n\
         try tcp-loopback bash -c 'exec 3<>/dev/tcp/127.0.0.1/443'\n\
