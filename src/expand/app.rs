@@ -131,7 +131,7 @@ fn command(stack: &Stack, app: &App, layout: &Layout) -> Vec<String> {
 }
 
 /// The path prefix under which nginx passes requests to the app.
-pub(super) fn base_path(stack: &Stack, app: &App) -> String {
+pub fn base_path(stack: &Stack, app: &App) -> String {
     let site = stack
         .sites
         .iter()

@@ -13,6 +13,7 @@ use crate::model::{Facts, Layout};
 use crate::resource::{Certificate, Desired, Resource};
 use crate::stack::{Issuer, Stack};
 
+pub use app::base_path;
 pub use emit::EmitError;
 pub use nginx::{main_conf, tree as nginx_tree};
 pub use pages::page;
