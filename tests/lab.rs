@@ -2,6 +2,8 @@
 
 #[path = "lab/bare.rs"]
 mod bare;
+#[path = "lab/change.rs"]
+mod change;
 #[path = "lab/load.rs"]
 mod load;
 #[path = "lab/sandbox.rs"]

@@ -191,7 +191,8 @@ impl Engine<'_> {
             (Resource::Nginx(tree), Observed::Nginx(state)) => {
                 let mut paths = BTreeMap::new();
                 let rivals = state.rivals.iter().map(|rival| &rival.path);
-                for path in tree.files.keys().chain(tree.links.keys()).chain(rivals) {
+                let others = rivals.chain(&state.stale);
+                for path in tree.files.keys().chain(tree.links.keys()).chain(others) {
                     paths.insert(path.clone(), self.capture_path(path)?);
                 }
                 Prior::Nginx {

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::journal::Record;
@@ -199,6 +200,30 @@ impl Engine<'_> {
         }
         if alias.active {
             systemd.act("start", &[&alias.name])?;
+        }
+        Ok(())
+    }
+
+    /// Removes what bears our mark in nginx's folders, whatever the receipt knew of it.
+    pub(super) fn sweep_nginx(&self, tree: &NginxTree) -> Result<(), EngineError> {
+        let nothing = NginxTree {
+            files: BTreeMap::new(),
+            links: BTreeMap::new(),
+            ..tree.clone()
+        };
+        let stale = self.host.nginx.stale(&nothing)?;
+        for path in &stale {
+            self.host.files.remove(path)?;
+        }
+        let running = self
+            .host
+            .systemd
+            .reports(&["nginx.service"])?
+            .first()
+            .is_some_and(|r| r.active == "active");
+        if running && !stale.is_empty() {
+            self.host.nginx.test()?;
+            self.host.systemd.act("reload", &["nginx.service"])?;
         }
         Ok(())
     }

@@ -58,7 +58,13 @@ impl Engine<'_> {
                 Resource::Binary(_) => &Prior::Absent,
                 _ => &entry.prior,
             };
-            match self.undo_one(&entry.resource, prior) {
+            let undone =
+                self.undo_one(&entry.resource, prior)
+                    .and_then(|()| match &entry.resource {
+                        Resource::Nginx(tree) => self.sweep_nginx(tree),
+                        _ => Ok(()),
+                    });
+            match undone {
                 Ok(()) if self.outlives(entry)? => {
                     // Kept data, or the owner's own files, are in it: it stays ours until it is empty.
                     if purge == Purge::Everything {
