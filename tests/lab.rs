@@ -1,5 +1,7 @@
 //! Real hosts: systemd as PID 1, real nginx, real Docker, real Redis. See `tests/lab/images` for how they are made.
 
+#[path = "lab/adopt.rs"]
+mod adopt;
 #[path = "lab/bare.rs"]
 mod bare;
 #[path = "lab/change.rs"]

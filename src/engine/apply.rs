@@ -48,6 +48,10 @@ impl Engine<'_> {
                 let left = self.undo_run(&done, &before);
                 self.save_receipt(&before)?;
                 self.close_journal()?;
+                // What could not be put back may still be wanted by hand.
+                if left.is_empty() {
+                    self.collect_blobs(&before)?;
+                }
                 return Err(EngineError::Step {
                     step: step.id.to_string(),
                     source: Box::new(error),
@@ -168,23 +172,5 @@ impl Engine<'_> {
             what: format!("{} is {} ({})", unit.name, report.active, report.sub),
             help: format!("`journalctl -u {} -n 20` says why", unit.name),
         })
-    }
-
-    fn set_unit_aside(&self, alias: &str) -> Result<(), EngineError> {
-        let report = self
-            .host
-            .systemd
-            .reports(&[alias])?
-            .into_iter()
-            .next()
-            .unwrap_or_default();
-        self.host.systemd.act("stop", &[alias])?;
-        if report.file == "enabled" {
-            self.host.systemd.act("disable", &[alias])?;
-        }
-        // A unit in /usr/lib is shadowed by our link; one in /etc is in the journal and makes way.
-        let path = self.layout.units.join(alias);
-        self.host.files.remove(&path)?;
-        Ok(())
     }
 }

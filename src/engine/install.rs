@@ -8,7 +8,7 @@ use crate::host::gather;
 use crate::model::Mode;
 use crate::plan::{self, Plan};
 use crate::resource::{Content, Desired, File, Keep, Owner, Resource};
-use crate::stack::Stack;
+use crate::stack::{Site, SiteContent, Stack};
 
 use super::prior::Prior;
 use super::receipt::Receipt;
@@ -22,6 +22,37 @@ pub struct Proposal {
     /// An earlier run did not end; this plan finishes it.
     pub finishes: bool,
     desired: Vec<Desired>,
+}
+
+impl Proposal {
+    /// What of somebody else's is in the way.
+    fn conflicts(&self) -> Vec<String> {
+        self.plan
+            .conflicts()
+            .map(|step| format!("  {}: {}", step.id, step.change.reason))
+            .collect()
+    }
+
+    /// The owner's directories that this would serve and `other` would not.
+    fn pages_beyond(&self, other: &Self) -> Vec<String> {
+        let sites = |proposal: &Self| -> Vec<Site> {
+            let stacks = proposal.stacks.iter();
+            stacks.flat_map(|stack| stack.sites.clone()).collect()
+        };
+        let others = sites(other);
+        let own = sites(self)
+            .into_iter()
+            .filter(|site| !others.contains(site));
+        own.filter_map(|site| match site.content {
+            SiteContent::Directory(path) => Some(format!(
+                "  pages:{}: served at {}, where they are; Tavern never writes there",
+                path.display(),
+                site.path
+            )),
+            _ => None,
+        })
+        .collect()
+    }
 }
 
 /// What an install did.
@@ -53,7 +84,29 @@ impl Engine<'_> {
         receipt: &Receipt,
         finishes: bool,
     ) -> Result<Proposal, EngineError> {
-        let named = self.stacks(asked, adopt)?;
+        let draft = self.draft(asked, adopt, adopt, receipt)?;
+        if draft.plan.conflicts().next().is_some() {
+            let mut list = draft.conflicts();
+            // What `--adopt` would go on with belongs to the list: the volume, the pages.
+            if let (false, Ok(whole)) = (adopt, self.draft(asked, true, false, receipt)) {
+                list = whole.conflicts();
+                list.extend(whole.pages_beyond(&draft));
+            }
+            return Err(EngineError::Conflicts(list));
+        }
+        self.preflight(&draft.plan, &draft.stacks)?;
+        Ok(Proposal { finishes, ..draft })
+    }
+
+    /// A plan, before anybody looked whether it may be carried out.
+    fn draft(
+        &self,
+        asked: &[String],
+        legacy: bool,
+        adopt: bool,
+        receipt: &Receipt,
+    ) -> Result<Proposal, EngineError> {
+        let named = self.stacks(asked, legacy)?;
         let stacks: Vec<Stack> = named.iter().map(|named| named.stack.clone()).collect();
         let facts = gather(self.host)?;
         let mut desired = expand::expand(&stacks, &facts, &self.layout, &self.edge)?;
@@ -68,18 +121,10 @@ impl Engine<'_> {
         let observed = self.observe(&desired)?;
         let wanted: BTreeSet<_> = desired.iter().map(|d| d.resource.id()).collect();
         let plan = plan::make(&desired, &observed, &receipt.knowledge(&wanted, adopt));
-        let conflicts: Vec<_> = plan
-            .conflicts()
-            .map(|step| format!("  {}: {}", step.id, step.change.reason))
-            .collect();
-        if !conflicts.is_empty() {
-            return Err(EngineError::Conflicts(conflicts));
-        }
-        self.preflight(&plan, &stacks)?;
         Ok(Proposal {
             plan,
             stacks,
-            finishes,
+            finishes: false,
             desired,
         })
     }

@@ -38,13 +38,17 @@ pub struct FoundContainer {
     pub settings: Option<String>,
     /// Whether it runs.
     pub running: bool,
+    /// What its last process ended with.
+    pub exit_code: i64,
+    /// Docker removes it, and volumes without a name, as soon as it stops.
+    pub auto_remove: bool,
     /// Docker's own health verdict, empty without a check.
     pub health: String,
     /// The id of the image it was made from.
     pub image_id: String,
     /// The reference it was made from.
     pub image: String,
-    /// Its restart policy, in Docker's words.
+    /// Its restart policy, in Docker's words: `unless-stopped`, `on-failure:5` …
     pub restart_policy: String,
     /// Volumes by their place in it.
     pub volumes: HashMap<String, String>,

@@ -81,3 +81,43 @@ fn mount(wanted: &Wanted) -> Mount {
         },
     }
 }
+
+/// A restart policy as `docker run --restart` takes it, the number of retries included.
+pub(super) fn policy_text(policy: &RestartPolicy) -> String {
+    let name = policy.name.map(|name| name.to_string()).unwrap_or_default();
+    match policy.maximum_retry_count {
+        Some(count) if count > 0 => format!("{name}:{count}"),
+        _ => name,
+    }
+}
+
+/// The policy of such a text; `no` for one that says nothing.
+pub(super) fn policy_from(text: &str) -> RestartPolicy {
+    let (name, count) = match text.split_once(':') {
+        Some((name, count)) => (name, count.parse().ok()),
+        None => (text, None),
+    };
+    RestartPolicy {
+        name: Some(name.parse().unwrap_or(RestartPolicyNameEnum::NO)),
+        maximum_retry_count: count,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_policy_comes_back_as_it_was() {
+        for text in [
+            "no",
+            "always",
+            "unless-stopped",
+            "on-failure",
+            "on-failure:5",
+        ] {
+            assert_eq!(policy_text(&policy_from(text)), text);
+        }
+        assert_eq!(policy_text(&policy_from("sometimes")), "no");
+    }
+}

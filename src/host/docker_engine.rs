@@ -4,9 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::models::{
-    ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
-};
+use bollard::models::{ContainerUpdateBody, VolumeCreateRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveContainerOptionsBuilder,
     RenameContainerOptionsBuilder, RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
@@ -15,7 +13,7 @@ use futures_util::StreamExt;
 use tokio::runtime::Runtime;
 
 use super::docker::{ContainerSpec, Docker, FoundContainer, FoundVolume};
-use super::docker_body::{SETTINGS_LABEL, body};
+use super::docker_body::{SETTINGS_LABEL, body, policy_from, policy_text};
 use super::{HostError, Outcome};
 use crate::model::ImageRef;
 use crate::resource::LABEL;
@@ -227,6 +225,8 @@ impl Docker for RealDocker {
             stack: labels.get(LABEL).cloned(),
             settings: labels.get(SETTINGS_LABEL).cloned(),
             running: state.running.unwrap_or(false),
+            exit_code: state.exit_code.unwrap_or_default(),
+            auto_remove: host.auto_remove.unwrap_or(false),
             health: state
                 .health
                 .and_then(|health| health.status)
@@ -236,8 +236,7 @@ impl Docker for RealDocker {
             image: config.image.unwrap_or_default(),
             restart_policy: host
                 .restart_policy
-                .and_then(|policy| policy.name)
-                .map(|name| name.to_string())
+                .map(|policy| policy_text(&policy))
                 .unwrap_or_default(),
             volumes: found
                 .mounts
@@ -328,13 +327,10 @@ impl Docker for RealDocker {
     }
 
     fn rename(&self, name: &str, new: &str, restart_policy: &str) -> Result<(), HostError> {
-        let policy = restart_policy.parse().unwrap_or(RestartPolicyNameEnum::NO);
+        let policy = policy_from(restart_policy);
         self.call(|docker| async move {
             let update = ContainerUpdateBody {
-                restart_policy: Some(RestartPolicy {
-                    name: Some(policy),
-                    maximum_retry_count: None,
-                }),
+                restart_policy: Some(policy),
                 ..ContainerUpdateBody::default()
             };
             docker.update_container(name, update).await?;
