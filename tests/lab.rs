@@ -8,6 +8,8 @@ mod bare;
 mod change;
 #[path = "lab/load.rs"]
 mod load;
+#[path = "lab/refusals.rs"]
+mod refusals;
 #[path = "lab/sandbox.rs"]
 mod sandbox;
 #[path = "lab/site.rs"]

@@ -66,6 +66,7 @@ mod tests {
             total,
             free_inodes,
             total_inodes,
+            ..Space::default()
         };
         judge(Path::new("/var"), space).verdict
     }

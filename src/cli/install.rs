@@ -55,7 +55,12 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         printer.note(&shown(&proposal, Diffs::OfChanges));
         agree(printer, &proposal)?;
     }
-    let installed = engine.install(&proposal, &arguments.stacks, arguments.adopt)?;
+    if engine.is_settled(&proposal)? {
+        printer.out("Nothing to change.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let agreed = (!arguments.yes).then_some(&proposal.plan);
+    let installed = engine.install(agreed, &arguments.stacks, arguments.adopt)?;
     if proposal.plan.is_empty() {
         printer.out("Nothing to change.");
         return Ok(ExitCode::SUCCESS);

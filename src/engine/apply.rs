@@ -3,7 +3,7 @@ use super::{Engine, EngineError};
 use crate::host::HostError;
 use crate::model::Mode;
 use crate::plan::{Plan, Step};
-use crate::resource::{Action, File, Owner, Resource, Unit};
+use crate::resource::{Action, File, Owner, PathState, Resource, Unit};
 
 use super::journal::Record;
 use super::prior::Prior;
@@ -24,52 +24,97 @@ impl Engine<'_> {
         gains: &mut Gains,
     ) -> Result<(), EngineError> {
         let before = receipt.clone();
+        let state = &self.layout.state;
+        let is_first = self.host.files.state(state)? == PathState::Absent;
         self.host
             .files
-            .make_directory(&self.layout.state, Mode(0o700), &Owner::root())?;
-        let mut journal = self.open_journal()?;
+            .make_directory(state, Mode(0o700), &Owner::root())?;
         let mut done: Vec<Record> = Vec::new();
+        let outcome = self
+            .steps(plan, receipt, gains, &mut done)
+            .and_then(|()| self.record_run(&done, receipt));
+        let Err(error) = outcome else {
+            self.close_journal()?;
+            return self.collect_blobs(receipt);
+        };
+        self.progress.begin("undoing this run");
+        let mut left = self.undo_run(&done, &before);
+        if let Err(error) = self.forget_run(&before, is_first && left.is_empty(), &left) {
+            left.push(error.to_string());
+        }
+        Err(match error {
+            EngineError::Step { step, source, .. } => EngineError::Step { step, source, left },
+            other => EngineError::Step {
+                step: "receipt".to_owned(),
+                source: Box::new(other),
+                left,
+            },
+        })
+    }
+
+    fn steps(
+        &self,
+        plan: &Plan,
+        receipt: &mut Receipt,
+        gains: &mut Gains,
+        done: &mut Vec<Record>,
+    ) -> Result<(), EngineError> {
+        let mut journal = self.open_journal()?;
         for step in &plan.steps {
             self.progress
                 .begin(&format!("{} {}", step.change.action.sign(), step.id));
-            let outcome = self.capture_for(step).and_then(|prior| {
-                let record = Record {
-                    action: step.change.action,
-                    resource: step.resource.clone(),
-                    prior,
-                    restarts: step.restarts.clone(),
-                };
-                journal.write(&record)?;
-                done.push(record);
-                self.carry_out(step, receipt, gains)
-            });
-            if let Err(error) = outcome {
-                self.progress.begin("undoing this run");
-                let left = self.undo_run(&done, &before);
-                self.save_receipt(&before)?;
-                self.close_journal()?;
-                // What could not be put back may still be wanted by hand.
-                if left.is_empty() {
-                    self.collect_blobs(&before)?;
-                }
-                return Err(EngineError::Step {
+            self.capture_for(step)
+                .and_then(|prior| {
+                    let record = Record {
+                        action: step.change.action,
+                        resource: step.resource.clone(),
+                        prior,
+                        restarts: step.restarts.clone(),
+                    };
+                    journal.write(&record)?;
+                    done.push(record);
+                    self.carry_out(step, receipt, gains)
+                })
+                .map_err(|error| EngineError::Step {
                     step: step.id.to_string(),
                     source: Box::new(error),
-                    left,
-                });
-            }
+                    left: Vec::new(),
+                })?;
         }
+        Ok(())
+    }
+
+    fn record_run(&self, done: &[Record], receipt: &mut Receipt) -> Result<(), EngineError> {
         for record in done {
-            let id = record.resource.id();
-            receipt.owed.remove(&id);
+            receipt.owed.remove(&record.resource.id());
             if record.action != Action::Remove {
-                receipt.record(record.resource, record.prior);
+                receipt.record(record.resource.clone(), record.prior.clone());
             }
         }
         receipt.generation += 1;
-        self.save_receipt(receipt)?;
+        self.save_receipt(receipt)
+    }
+
+    /// Takes back what an undone run wrote of itself: all of it, if the host had no state of ours before.
+    fn forget_run(
+        &self,
+        before: &Receipt,
+        leaves_no_trace: bool,
+        left: &[String],
+    ) -> Result<(), EngineError> {
+        if leaves_no_trace {
+            return Ok(self.host.files.remove_tree(&self.layout.state)?);
+        }
+        // A full disk may refuse a receipt that is there already, word for word.
+        if self.receipt().ok().as_ref() != Some(before) {
+            self.save_receipt(before)?;
+        }
         self.close_journal()?;
-        self.collect_blobs(receipt)
+        // What could not be put back may yet be wanted by hand.
+        if left.is_empty() {
+            self.collect_blobs(before)?;
+        }
+        Ok(())
     }
 
     fn capture_for(&self, step: &Step) -> Result<Prior, EngineError> {

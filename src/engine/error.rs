@@ -46,6 +46,9 @@ pub enum EngineError {
     /// Somebody else's things are in the way.
     #[error("{} of somebody else's would be taken over:\n{}", count(.0.len()), .0.join("\n"))]
     Conflicts(Vec<String>),
+    /// What not even adoption replaces: links, directories, masked units, damaged credentials.
+    #[error("{} in the way:\n{}", if .0.len() == 1 { "one thing is".to_owned() } else { format!("{} things are", .0.len()) }, .0.join("\n"))]
+    InTheWay(Vec<String>),
     /// A step failed and the run's steps were undone.
     #[error("{step}: {source}")]
     Step {
@@ -91,6 +94,9 @@ impl EngineError {
                 "`tavernctl install --adopt` takes them over, keeps the data, and gives all of it back on uninstall"
                     .to_owned(),
             ),
+            Self::InTheWay(_) => Some(
+                "set it right by hand, then run it again; Tavern replaces none of this, not even with `--adopt`".to_owned(),
+            ),
             Self::Step { source, left, .. } => {
                 let undone = if left.is_empty() {
                     "everything this run did was undone (packages stay)".to_owned()
@@ -100,7 +106,9 @@ impl EngineError {
                 Some(source.help().map_or(undone.clone(), |help| format!("{help}\nnote: {undone}")))
             }
             Self::Receipt { .. } => Some("move that file away: the next install finds what is Tavern's by its marks".to_owned()),
-            Self::Emit(_) | Self::Mint(_) => None,
+            Self::Emit(_) | Self::Mint(_) => {
+                Some("this is a fault of tavernctl: please report it with the stack file".to_owned())
+            }
         }
     }
 }

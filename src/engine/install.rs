@@ -69,6 +69,8 @@ impl Engine<'_> {
     /// # Errors
     /// When the host is not ready, a stack file is wrong, or something of somebody else's is in the way.
     pub fn propose(&self, asked: &[String], adopt: bool) -> Result<Proposal, EngineError> {
+        // What another run is about to change is not worth a plan.
+        Lock::is_free()?;
         let finishes = self.has_unfinished_run()?;
         let mut receipt = self.receipt()?;
         if finishes {
@@ -86,6 +88,11 @@ impl Engine<'_> {
     ) -> Result<Proposal, EngineError> {
         let draft = self.draft(asked, adopt, adopt, receipt)?;
         if draft.plan.conflicts().next().is_some() {
+            // First what `--adopt` would not help with.
+            let stubborn = self.draft(asked, adopt, true, receipt)?.conflicts();
+            if !stubborn.is_empty() {
+                return Err(EngineError::InTheWay(stubborn));
+            }
             let mut list = draft.conflicts();
             // What `--adopt` would go on with belongs to the list: the volume, the pages.
             if let (false, Ok(whole)) = (adopt, self.draft(asked, true, false, receipt)) {
@@ -129,28 +136,23 @@ impl Engine<'_> {
         })
     }
 
-    /// Makes the host what the stacks say, if it still is as it was when `proposal` was made.
+    /// Makes the host what the stacks say.
+    ///
+    /// `agreed` is the plan that a person said yes to; without one, the plan is what the host needs now.
     ///
     /// # Errors
-    /// When the host changed meanwhile, or a step failed: then the run was undone.
+    /// When the host changed since the plan was agreed to, or a step failed: then the run was undone.
     pub fn install(
         &self,
-        proposal: &Proposal,
+        agreed: Option<&Plan>,
         asked: &[String],
         adopt: bool,
     ) -> Result<Installed, EngineError> {
         let _lock = Lock::take()?;
         let mut receipt = self.receipt()?;
-        // Nothing to do: nothing is written either.
-        if proposal.plan.is_empty() && !proposal.finishes && self.is_recorded(proposal, &receipt) {
-            return Ok(Installed {
-                accounts: Vec::new(),
-                generation: receipt.generation,
-            });
-        }
         self.fold_journal(&mut receipt)?;
         let current = self.propose_with(asked, adopt, &receipt, false)?;
-        if current.plan != proposal.plan {
+        if agreed.is_some_and(|agreed| *agreed != current.plan) {
             return Err(EngineError::NotReady {
                 what: "the host changed while the plan was looked at".into(),
                 help: "run it again to see the new plan".into(),
@@ -165,6 +167,15 @@ impl Engine<'_> {
             accounts: gains.accounts,
             generation: receipt.generation,
         })
+    }
+
+    /// Whether there is nothing to do, not even for the receipt.
+    ///
+    /// # Errors
+    /// When the receipt cannot be read.
+    pub fn is_settled(&self, proposal: &Proposal) -> Result<bool, EngineError> {
+        let receipt = self.receipt()?;
+        Ok(proposal.plan.is_empty() && !proposal.finishes && self.is_recorded(proposal, &receipt))
     }
 
     fn receipt_as_if_folded(&self, mut receipt: Receipt) -> Result<Receipt, EngineError> {

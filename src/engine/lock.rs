@@ -4,7 +4,8 @@
 )]
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 
 use super::EngineError;
 use crate::host::HostError;
@@ -17,38 +18,41 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// Whether a run could begin now. Writes nothing.
+    ///
+    /// # Errors
+    /// [`EngineError::Locked`] with the holder's process number.
+    pub fn is_free() -> Result<(), EngineError> {
+        let mut file = match File::open(PATH) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => Err(held(&mut file)),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
     /// Takes the lock, or says who has it.
     ///
     /// # Errors
     /// [`EngineError::Locked`] with the holder's process number.
     pub fn take() -> Result<Self, EngineError> {
-        let failed = |source| HostError::Io {
-            action: "lock",
-            path: PATH.into(),
-            source,
-        };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
+            // Root's alone: whoever may open it may lock it, and so keep every run out.
+            .mode(0o600)
             .open(PATH)
             .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let _ = file.read_to_string(&mut pid);
-                let pid = pid.trim().to_owned();
-                return Err(EngineError::Locked {
-                    pid: if pid.is_empty() {
-                        "unknown".into()
-                    } else {
-                        pid
-                    },
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error).into()),
+            Err(TryLockError::WouldBlock) => return Err(held(&mut file)),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         file.set_len(0)
             .and_then(|()| file.rewind())
@@ -56,4 +60,22 @@ impl Lock {
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Self { _file: file })
     }
+}
+
+fn failed(source: std::io::Error) -> EngineError {
+    EngineError::Host(HostError::Io {
+        action: "lock",
+        path: PATH.into(),
+        source,
+    })
+}
+
+fn held(file: &mut File) -> EngineError {
+    let mut pid = String::new();
+    let _ = file.read_to_string(&mut pid);
+    let pid = match pid.trim() {
+        "" => "unknown".to_owned(),
+        pid => pid.to_owned(),
+    };
+    EngineError::Locked { pid }
 }

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::{Engine, EngineError};
+use crate::host::Space;
 use crate::plan::Plan;
 use crate::resource::{Action, PathState, Resource};
 use crate::stack::Stack;
@@ -12,6 +13,12 @@ const OWN_NEED: u64 = 200 * MEGABYTE;
 
 /// nginx with Docker and what they pull in take about 500 MB on Debian 12 and 13.
 const PACKAGE_NEED: u64 = 800 * MEGABYTE;
+
+/// The receipt, the journal, what was there before and a previous tavernctl.
+const OWN_STATE_NEED: u64 = 20 * MEGABYTE;
+
+/// Redis's image takes about 40 MB, and as much again while it is unpacked.
+const IMAGE_NEED: u64 = 200 * MEGABYTE;
 
 const INODE_NEED: u64 = 2000;
 
@@ -81,30 +88,37 @@ impl Engine<'_> {
     }
 
     fn room_is_left(&self, plan: &Plan) -> Result<(), EngineError> {
-        let packages = plan
-            .steps
-            .iter()
-            .any(|step| matches!(step.resource, Resource::Package(_)));
+        let plans = |wanted: fn(&Resource) -> bool| {
+            plan.steps
+                .iter()
+                .any(|step| step.change.action != Action::Remove && wanted(&step.resource))
+        };
+        let packages = plans(|resource| matches!(resource, Resource::Package(_)));
+        let images = plans(|resource| matches!(resource, Resource::Image(_)));
+        let binary = plans(|resource| matches!(resource, Resource::Binary(_)));
+        let layout = &self.layout;
         let needs = [
-            ("/etc", 5 * MEGABYTE),
-            ("/usr/local/bin", 100 * MEGABYTE),
-            ("/var/lib", if packages { PACKAGE_NEED } else { OWN_NEED }),
+            (Path::new("/etc"), 5 * MEGABYTE),
+            (&layout.etc, MEGABYTE),
+            (&layout.nginx, MEGABYTE),
+            (&layout.units, MEGABYTE),
+            (&layout.www, 5 * MEGABYTE),
+            (
+                Path::new("/usr/local/bin"),
+                if binary { 100 * MEGABYTE } else { 0 },
+            ),
+            (
+                Path::new("/var/lib"),
+                if packages { PACKAGE_NEED } else { OWN_NEED },
+            ),
+            (&layout.state, OWN_STATE_NEED),
+            (
+                Path::new("/var/lib/docker"),
+                if images { IMAGE_NEED } else { 0 },
+            ),
         ];
-        for (path, need) in needs {
-            let (bytes, inodes) = self.host.files.free_space(Path::new(path))?;
-            if bytes < need {
-                return Err(EngineError::NotReady {
-                    what: format!("{path} has {} MB left and needs {} MB", bytes / MEGABYTE, need / MEGABYTE),
-                    help: "make room (`df -h`, `apt-get clean`, `journalctl --vacuum-size=100M`), then run it again".into(),
-                });
-            }
-            // Some file systems count no inodes and say 0 of 0.
-            if inodes < INODE_NEED && inodes != 0 {
-                return Err(EngineError::NotReady {
-                    what: format!("{path} has {inodes} inodes left and needs {INODE_NEED}"),
-                    help: "remove small files (`df -i` shows where), then run it again".into(),
-                });
-            }
+        for (path, need) in needs.into_iter().filter(|(_, need)| *need > 0) {
+            room(path, self.host.files.space(path)?, need)?;
         }
         Ok(())
     }
@@ -118,14 +132,7 @@ impl Engine<'_> {
                 .as_ref()
                 .is_some_and(|(_, name)| name == "nginx");
             if taken && !by_nginx {
-                let who = match &listener.owner {
-                    Some((pid, name)) => format!("{name} (process {pid})"),
-                    None => "a process that cannot be seen from here".to_owned(),
-                };
-                return Err(EngineError::NotReady {
-                    what: format!("port {} is taken by {who}", listener.port),
-                    help: "stop and disable that service, or move it to another port, then run it again".into(),
-                });
+                return Err(taken_by(listener.port, listener.owner.as_ref()));
             }
         }
         Ok(())
@@ -137,9 +144,23 @@ impl Engine<'_> {
             .steps
             .iter()
             .any(|step| matches!(step.resource, Resource::Nginx(_)));
-        if changes_nginx && self.host.nginx.version().is_some() {
-            self.host.nginx.test()?;
+        if !changes_nginx || self.host.nginx.version().is_none() {
+            return Ok(());
         }
+        let masked = self
+            .host
+            .systemd
+            .reports(&["nginx.service"])?
+            .iter()
+            .any(|report| report.load == "masked");
+        if masked {
+            return Err(EngineError::NotReady {
+                what: "nginx.service is masked: it would not start".into(),
+                help: "`systemctl unmask nginx` if that is not what you want, then run it again"
+                    .into(),
+            });
+        }
+        self.host.nginx.test()?;
         Ok(())
     }
 
@@ -153,12 +174,15 @@ impl Engine<'_> {
         let Some(missing) = missing else {
             return Ok(());
         };
-        let audit = self.host.packages.audit()?;
-        let Some(first) = audit.lines().next() else {
+        let unfinished = self.host.packages.unfinished()?;
+        if unfinished.is_empty() {
             return Ok(());
-        };
+        }
         Err(EngineError::NotReady {
-            what: format!("`{missing}` must be installed, but dpkg has unfinished work: {first}"),
+            what: format!(
+                "`{missing}` must be installed, but dpkg has not finished with {}",
+                unfinished.join(", ")
+            ),
             help: "`sudo dpkg --configure -a` and `sudo apt-get -f install`, then run it again"
                 .into(),
         })
@@ -174,5 +198,120 @@ impl Engine<'_> {
         }
         self.host.docker.version()?;
         Ok(())
+    }
+}
+
+fn taken_by(port: u16, owner: Option<&(u32, String)>) -> EngineError {
+    let who = match owner {
+        Some((pid, name)) => format!("{name} (process {pid})"),
+        None => "a process that cannot be seen from here".to_owned(),
+    };
+    let help = match owner {
+        Some((_, name)) if name == "docker-proxy" => {
+            "a container publishes it, `docker ps` shows which: move it to another port, then run it again"
+        }
+        Some(_) => "stop and disable that service, or move it to another port, then run it again",
+        None => "`ss -ltnp` on the machine around this one may show it: stop it, then run it again",
+    };
+    EngineError::NotReady {
+        what: format!("port {port} is taken by {who}"),
+        help: help.to_owned(),
+    }
+}
+
+/// Whether a file system can be written and has `need` bytes left.
+fn room(path: &Path, space: Space, need: u64) -> Result<(), EngineError> {
+    let path = path.display();
+    let refuse = |what: String, help: &str| {
+        Err(EngineError::NotReady {
+            what,
+            help: help.to_owned(),
+        })
+    };
+    if space.read_only {
+        return refuse(
+            format!("{path} is on a file system that is mounted read-only"),
+            "`mount -o remount,rw`, or look at `dmesg` for disk errors; then run it again",
+        );
+    }
+    if space.free < need {
+        return refuse(
+            format!(
+                "{path} has {} MB left and needs {} MB",
+                space.free / MEGABYTE,
+                need / MEGABYTE
+            ),
+            "make room (`df -h`, `apt-get clean`, `journalctl --vacuum-size=100M`), then run it again",
+        );
+    }
+    // Some file systems count no inodes and say 0 of 0.
+    if space.free_inodes < INODE_NEED && space.total_inodes != 0 {
+        return refuse(
+            format!(
+                "{path} has {} inodes left and needs {INODE_NEED}",
+                space.free_inodes
+            ),
+            "remove small files (`df -i` shows where), then run it again",
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_taken_by_somebody() {
+        let error = taken_by(443, Some(&(7, "python3".into())));
+        assert_eq!(
+            error.to_string(),
+            "port 443 is taken by python3 (process 7)"
+        );
+        let container = taken_by(443, Some(&(7, "docker-proxy".into())));
+        assert!(container.help().unwrap().contains("docker ps"));
+        assert!(taken_by(443, None).help().is_some());
+    }
+
+    #[test]
+    fn room_is_bytes_inodes_and_leave_to_write() {
+        let plenty = Space {
+            free: 10 * MEGABYTE,
+            total: 20 * MEGABYTE,
+            free_inodes: 9000,
+            total_inodes: 9000,
+            ..Space::default()
+        };
+        let text = |space| {
+            room(Path::new("/etc"), space, 5 * MEGABYTE)
+                .err()
+                .map(|error| error.to_string())
+        };
+        assert_eq!(text(plenty), None);
+        let full = Space { free: 1, ..plenty };
+        assert_eq!(
+            text(full).as_deref(),
+            Some("/etc has 0 MB left and needs 5 MB")
+        );
+        let crowded = Space {
+            free_inodes: 3,
+            ..plenty
+        };
+        assert_eq!(
+            text(crowded).as_deref(),
+            Some("/etc has 3 inodes left and needs 2000")
+        );
+        // btrfs counts no inodes.
+        let uncounted = Space {
+            free_inodes: 0,
+            total_inodes: 0,
+            ..plenty
+        };
+        assert_eq!(text(uncounted), None);
+        let read_only = Space {
+            read_only: true,
+            ..plenty
+        };
+        assert!(text(read_only).is_some_and(|text| text.contains("read-only")));
     }
 }

@@ -124,10 +124,14 @@ impl Engine<'_> {
         let version: Version =
             serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?;
         if version.version > VERSION {
-            return Err(fault(format!(
-                "version {} is newer than this tavernctl, which knows {VERSION}",
-                version.version
-            )));
+            return Err(EngineError::NotReady {
+                what: format!(
+                    "{} is of version {}, and this tavernctl knows {VERSION} at most",
+                    path.display(),
+                    version.version
+                ),
+                help: "a newer tavernctl set up this host: use that one, or one newer still".into(),
+            });
         }
         serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))
     }

@@ -1,8 +1,9 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Engine, EngineError};
 use crate::host::Files;
 use crate::model::Layout;
+use crate::resource::PathState;
 use crate::stack::{DEFAULT, Stack, parse};
 
 /// A stack with the file it came from.
@@ -29,7 +30,7 @@ pub fn load_stacks(files: &dyn Files, layout: &Layout) -> Result<Vec<NamedStack>
         if hidden || path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        let source = files.read(&path)?.unwrap_or_default();
+        let source = source(files, &path)?;
         stacks.push(NamedStack {
             stack: parse(&path, &source)?,
             source,
@@ -38,6 +39,22 @@ pub fn load_stacks(files: &dyn Files, layout: &Layout) -> Result<Vec<NamedStack>
     }
     clashes(&stacks)?;
     Ok(stacks)
+}
+
+/// The bytes of a stack file. Only of a regular one: a link would let whoever owns its target decide what root
+/// sets up, and a fifo would be waited on for ever.
+fn source(files: &dyn Files, path: &Path) -> Result<Vec<u8>, EngineError> {
+    let what = match files.state(path)? {
+        PathState::File { content, .. } => return Ok(content),
+        PathState::Link { target } => format!("a link to {}", target.display()),
+        PathState::Directory { .. } => "a directory".to_owned(),
+        PathState::Other => "a socket, fifo or device".to_owned(),
+        PathState::Absent => "gone since a moment ago".to_owned(),
+    };
+    Err(EngineError::NotReady {
+        what: format!("{} is {what}, not a stack file", path.display()),
+        help: "put the file itself there, or move that away; then run it again".into(),
+    })
 }
 
 /// What may exist once on a host but is named in two stacks.

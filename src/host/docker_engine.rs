@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 
 use super::docker::{ContainerSpec, Docker, FoundContainer, FoundVolume};
 use super::docker_body::{SETTINGS_LABEL, body, policy_from, policy_text};
+use super::docker_error::{refuse, said};
 use super::{HostError, Outcome};
 use crate::model::ImageRef;
 use crate::resource::LABEL;
@@ -91,28 +92,6 @@ fn absent_is_none<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-fn refuse(error: &Error) -> HostError {
-    let help = match error {
-        Error::DockerResponseServerError {
-            status_code: 409, ..
-        } => "`docker ps -a` and `docker volume ls` show who uses it",
-        Error::DockerResponseServerError {
-            status_code: 400, ..
-        } => "the engine's API is too old or too new: Tavern needs 1.41 (Docker 20.10) or later",
-        Error::DockerResponseServerError { .. } | Error::DockerStreamError { .. } => {
-            "`journalctl -u docker` has the engine's side"
-        }
-        Error::RequestTimeoutError => {
-            "the engine hangs: `systemctl restart docker`, then run it again"
-        }
-        _ => "is the engine running? `systemctl status docker`; then run it again",
-    };
-    HostError::Docker {
-        message: error.to_string(),
-        help,
-    }
-}
-
 impl Docker for RealDocker {
     fn version(&self) -> Result<String, HostError> {
         self.call(|docker| async move { Ok(docker.version().await?.version.unwrap_or_default()) })
@@ -141,7 +120,7 @@ impl Docker for RealDocker {
                     .map_err(|_| failed(format!("nothing came for {} s", PULL_STALL.as_secs())))?;
                 let Some(item) = next else { return Ok(()) };
                 // The answer began with 200: what went wrong later stands in the stream.
-                let info = item.map_err(|error| failed(error.to_string()))?;
+                let info = item.map_err(|error| failed(said(&error)))?;
                 if let Some(error) = info.error_detail {
                     return Err(failed(error.message.unwrap_or_default()));
                 }

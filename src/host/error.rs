@@ -80,15 +80,28 @@ impl HostError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Io { source, path, .. } => match source.kind() {
-                std::io::ErrorKind::PermissionDenied => Some("run it with sudo".into()),
+                std::io::ErrorKind::PermissionDenied => Some(format!(
+                    "run it with sudo; if you did, `lsattr -d {}` shows whether it may be changed at all",
+                    path.display()
+                )),
                 std::io::ErrorKind::StorageFull => {
                     Some(format!("free some space on the file system of {} (`df -h`), then run it again", path.display()))
                 }
                 std::io::ErrorKind::ReadOnlyFilesystem => {
                     Some("the file system is mounted read-only: `mount -o remount,rw`, or look at `dmesg` for disk errors".into())
                 }
-                _ => None,
+                std::io::ErrorKind::FileTooLarge => Some("is this the right file? Move it away, then run it again".into()),
+                _ => Some(format!("`ls -ld {}` shows what is there; mend that, then run it again", path.display())),
             },
+            Self::Spawn { program, .. } => {
+                Some(format!("is `{program}` installed and executable? Then run it again"))
+            }
+            Self::Failed { program, .. } if program == "apt-get" => {
+                Some("`sudo apt-get update` should show the same: mend the network or the sources, then run it again".into())
+            }
+            Self::Failed { program, args, .. } | Self::Timeout { program, args, .. } => {
+                Some(format!("`sudo {program} {args}` should show the same; `journalctl -e` may have more"))
+            }
             Self::Docker { help, .. } => Some((*help).into()),
             Self::Nginx(_) => Some("`sudo nginx -t` shows the same; mend that file first, Tavern does not touch it".into()),
             _ => None,

@@ -8,6 +8,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
+use nix::sys::statvfs::{FsFlags, statvfs};
+
 use super::{HostError, RealAccounts, accounts::Accounts as _};
 use crate::model::Mode;
 use crate::resource::{BinaryState, Owner, PathState};
@@ -89,12 +91,6 @@ pub trait Files: Send + Sync {
     /// When it cannot be read or written.
     fn copy(&self, from: &Path, to: &Path, mode: Mode, owner: &Owner) -> Result<(), HostError>;
 
-    /// Free bytes and free inodes of the file system that holds `path`.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    fn free_space(&self, path: &Path) -> Result<(u64, u64), HostError>;
-
     /// How full the file system is that holds `path`, or would.
     ///
     /// # Errors
@@ -115,6 +111,8 @@ pub struct Space {
     pub free_inodes: u64,
     /// Inodes in all; 0 where the file system does not count them.
     pub total_inodes: u64,
+    /// Whether it is mounted read-only.
+    pub read_only: bool,
 }
 
 /// The real file system.
@@ -289,24 +287,20 @@ impl Files for RealFiles {
         })
     }
 
-    fn free_space(&self, path: &Path) -> Result<(u64, u64), HostError> {
-        let space = self.space(path)?;
-        Ok((space.free, space.free_inodes))
-    }
-
     fn space(&self, path: &Path) -> Result<Space, HostError> {
         let existing = path
             .ancestors()
             .find(|part| part.exists())
             .unwrap_or(Path::new("/"));
         let failed = |error| HostError::io("look at", existing, error);
-        let stat = nix::sys::statvfs::statvfs(existing).map_err(|error| failed(error.into()))?;
+        let stat = statvfs(existing).map_err(|error| failed(error.into()))?;
         Ok(Space {
             device: fs::metadata(existing).map_err(failed)?.dev(),
             free: stat.blocks_available() * stat.fragment_size(),
             total: stat.blocks() * stat.fragment_size(),
             free_inodes: stat.files_available(),
             total_inodes: stat.files(),
+            read_only: stat.flags().contains(FsFlags::ST_RDONLY),
         })
     }
 }

@@ -8,6 +8,7 @@ mod clock;
 mod docker;
 mod docker_body;
 mod docker_engine;
+mod docker_error;
 mod error;
 mod events;
 mod facts;

@@ -195,7 +195,29 @@ fn judge(invocation: &Invocation) -> Result<String, HostError> {
     if outcome.success() {
         Ok(said)
     } else {
-        Err(HostError::Nginx(said))
+        Err(HostError::Nginx(complaint(&said)))
+    }
+}
+
+/// nginx's errors without time, level and its closing line: what is wrong, and in which file and line.
+fn complaint(said: &str) -> String {
+    let faults: Vec<_> = said
+        .lines()
+        .filter_map(|line| {
+            ["[emerg] ", "[alert] ", "[crit] ", "[error] "]
+                .iter()
+                .find_map(|level| line.split_once(level))
+        })
+        // After the level comes `PID#THREAD: ` where nginx has begun to log.
+        .map(|(_, text)| match text.split_once(": ") {
+            Some((id, rest)) if id.contains('#') && !id.contains(' ') => rest,
+            _ => text,
+        })
+        .collect();
+    if faults.is_empty() {
+        said.to_owned()
+    } else {
+        faults.join("; ")
     }
 }
 
@@ -259,4 +281,26 @@ fn stage_and_judge(
         )
         .limit(Duration::from_secs(60)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complaint;
+
+    #[test]
+    fn a_complaint_is_what_and_where() {
+        let said = "2026/11/20 13:41:58 [emerg] 391#391: unknown directive \"proxxy_pass\" in /etc/nginx/conf.d/mine.conf:1\n\
+                    nginx: configuration file /etc/nginx/nginx.conf test failed";
+        assert_eq!(
+            complaint(said),
+            "unknown directive \"proxxy_pass\" in /etc/nginx/conf.d/mine.conf:1"
+        );
+        let early =
+            "nginx: [emerg] open() \"/etc/nginx/nginx.conf\" failed (2: No such file or directory)";
+        assert_eq!(
+            complaint(early),
+            "open() \"/etc/nginx/nginx.conf\" failed (2: No such file or directory)"
+        );
+        assert_eq!(complaint("something else"), "something else");
+    }
 }

@@ -32,11 +32,11 @@ pub trait Packages: Send + Sync {
     /// When apt fails.
     fn install(&self, names: &[&str]) -> Result<(), HostError>;
 
-    /// Packages left half-configured, as `dpkg --audit` has them; empty when all is well.
+    /// Packages that dpkg left half-done; empty when all is well.
     ///
     /// # Errors
     /// When dpkg cannot be asked.
-    fn audit(&self) -> Result<String, HostError>;
+    fn unfinished(&self) -> Result<Vec<String>, HostError>;
 }
 
 /// apt and dpkg.
@@ -99,9 +99,9 @@ impl Packages for RealPackages {
         apt(&args)
     }
 
-    fn audit(&self) -> Result<String, HostError> {
+    fn unfinished(&self) -> Result<Vec<String>, HostError> {
         let outcome = RealProcesses.run(&Invocation::new("dpkg", &["--audit"]))?;
-        Ok(outcome.stdout.trim().to_owned())
+        Ok(audited(&outcome.stdout))
     }
 }
 
@@ -133,9 +133,19 @@ fn candidates(policy: &str) -> BTreeMap<String, String> {
     found
 }
 
+/// The packages that `dpkg --audit` lists: indented, below a paragraph on what is wrong with them.
+fn audited(audit: &str) -> Vec<String> {
+    audit
+        .lines()
+        .filter(|line| line.starts_with(' '))
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::candidates;
+    use super::{audited, candidates};
 
     #[test]
     fn reads_policy() {
@@ -144,5 +154,16 @@ mod tests {
         let found = candidates(policy);
         assert_eq!(found.get("nginx").map(String::as_str), Some("1.22.1-9"));
         assert!(!found.contains_key("docker-cli"));
+    }
+
+    #[test]
+    fn an_audit_names_packages() {
+        let audit = "The following packages are only half configured, probably due to problems\n\
+                     configuring them the first time.  The configuration should be retried using\n\
+                     dpkg --configure <package> or the configure menu option in dselect:\n \
+                     ufw                  program for managing a Netfilter firewall\n \
+                     nginx-common         small, powerful, scalable web/proxy server - common files\n\n";
+        assert_eq!(audited(audit), ["ufw", "nginx-common"]);
+        assert!(audited("").is_empty());
     }
 }

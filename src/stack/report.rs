@@ -48,15 +48,15 @@ impl StackError {
     pub(super) fn toml(path: &Path, source: &str, error: &toml::de::Error) -> Self {
         let text = error.message();
         let (message, help) = match text.split_once(HELP_MARK) {
-            Some((message, help)) => (message, Some(help.to_owned())),
-            None => (text, None),
+            Some((message, help)) => (message, help),
+            None => (text, advice(text)),
         };
         Self {
             path: path.into(),
             source: source.to_owned(),
             span: error.span(),
-            message: message.trim_end().replace('\n', ", "),
-            help,
+            message: in_toml_words(message),
+            help: Some(help.to_owned()),
         }
     }
 
@@ -72,6 +72,33 @@ impl StackError {
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
     }
+}
+
+/// What to do about a fault that the parser found by itself.
+fn advice(message: &str) -> &'static str {
+    let advices = [
+        ("unknown field", "correct the key, or remove it"),
+        ("missing field", "add it: every stack file has that key"),
+        ("unknown variant", "write one of the words that it expects"),
+        ("invalid type", "write a value of the kind that it expects"),
+        ("duplicate key", "keep one of the two"),
+    ];
+    advices
+        .iter()
+        .find(|(beginning, _)| message.starts_with(beginning))
+        .map_or(
+            "correct that place: texts stand in quotes, lists in `[ ]`, each key on a line of its own",
+            |(_, advice)| advice,
+        )
+}
+
+/// One line, and TOML's words instead of the parser's.
+fn in_toml_words(message: &str) -> String {
+    message
+        .trim_end()
+        .replace('\n', ", ")
+        .replace("expected a sequence", "expected a list")
+        .replace("expected a map", "expected a table")
 }
 
 impl std::fmt::Display for StackError {

@@ -25,8 +25,16 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Stack, StackError> {
         ));
     }
     let source = std::str::from_utf8(bytes).map_err(|fault| {
-        let message = format!("not UTF-8 text from byte {}", fault.valid_up_to());
-        StackError::whole(path, message, "save the file as UTF-8")
+        // What comes before is text, and shows the place.
+        let end = fault.valid_up_to();
+        let before = std::str::from_utf8(&bytes[..end]).unwrap_or_default();
+        StackError::new(
+            path,
+            before,
+            end..end,
+            "not UTF-8 text from here on",
+            "save the file as UTF-8; is this the right file?",
+        )
     })?;
     if source.trim().is_empty() {
         return Err(StackError::whole(

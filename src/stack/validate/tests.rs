@@ -101,3 +101,25 @@ fn hostile_files_are_refused_without_panic() {
     }
     assert!(parse(Path::new("counter.toml"), &[0xff, 0xfe, 0x00]).is_err());
 }
+#[test]
+fn every_fault_of_the_parser_comes_with_a_place_and_help() {
+    for (text, place) in [
+        ("hosts = [\n", (1, 10)),
+        ("hosts = 7", (1, 9)),
+        ("colour = 1", (1, 1)),
+        ("name = \"a\"\nname = \"b\"", (2, 1)),
+        ("name = \"counter\"", (1, 1)),
+        ("name = \"\x1b[31m\"", (1, 9)),
+    ] {
+        let error = parse_text(text).unwrap_err();
+        assert_eq!(error.position(), Some(place), "{error}");
+        assert!(error.help().is_some(), "{error}");
+        let shown = error.to_string();
+        assert!(
+            !shown.chars().any(|c| c.is_control() && c != '\n'),
+            "{shown:?}"
+        );
+    }
+    let error = parse(Path::new("counter.toml"), b"name = \"c\"\n# \xff").unwrap_err();
+    assert_eq!(error.position(), Some((2, 3)), "{error}");
+}
