@@ -1,4 +1,5 @@
 //! Real hosts: systemd as PID 1, real nginx, real Docker, real Redis. See `tests/lab/images` for how they are made.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::panic, reason = "tests")]
 
 #[path = "lab/adopt.rs"]
 mod adopt;

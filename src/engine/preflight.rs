@@ -3,7 +3,7 @@ use std::path::Path;
 use super::{Engine, EngineError};
 use crate::host::Space;
 use crate::plan::Plan;
-use crate::resource::{Action, PathState, Resource};
+use crate::resource::{Action, Resource};
 use crate::stack::Stack;
 
 const MEGABYTE: u64 = 1_000_000;
@@ -22,8 +22,6 @@ const IMAGE_NEED: u64 = 200 * MEGABYTE;
 
 const INODE_NEED: u64 = 2000;
 
-const DOCKER_SOCKET: &str = "/var/run/docker.sock";
-
 /// This build was made after this moment: a clock before it is wrong (2026-01-01).
 const BUILD_FLOOR: i64 = 1_767_225_600;
 
@@ -37,33 +35,26 @@ impl Engine<'_> {
         self.room_is_left(plan)?;
         self.ports_are_free()?;
         self.nginx_is_sound(plan)?;
-        self.packages_can_be_had(plan, stacks)?;
         self.dpkg_is_sound(plan)?;
+        self.packages_can_be_had(plan)?;
         self.docker_answers(plan, stacks)
     }
 
-    /// A package that apt does not know is not in the plan: say so before anything is written.
-    fn packages_can_be_had(&self, plan: &Plan, stacks: &[Stack]) -> Result<(), EngineError> {
-        let planned = |name: &str| {
-            plan.steps
-                .iter()
-                .any(|step| matches!(&step.resource, Resource::Package(p) if p.name == name))
-        };
-        let no_nginx = self.host.nginx.version().is_none() && !planned("nginx");
-        let needs_docker = stacks.iter().any(|stack| !stack.containers.is_empty());
-        let no_docker = needs_docker
-            && !planned("docker.io")
-            && self.host.files.state(Path::new(DOCKER_SOCKET))? == PathState::Absent
-            && !self
-                .host
-                .packages
-                .installed(&["docker.io", "docker-ce"])?
-                .iter()
-                .any(|_| true);
-        let missing = match (no_nginx, no_docker) {
-            (false, false) => return Ok(()),
-            (true, _) => "nginx",
-            (false, true) => "docker.io",
+    fn packages_can_be_had(&self, plan: &Plan) -> Result<(), EngineError> {
+        let wanted: Vec<&str> = plan
+            .steps
+            .iter()
+            .filter_map(|step| match &step.resource {
+                Resource::Package(package) => Some(package.name.as_str()),
+                _ => None,
+            })
+            .collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let known = self.host.packages.available(&wanted)?;
+        let Some(missing) = wanted.iter().find(|name| !known.contains_key(**name)) else {
+            return Ok(());
         };
         Err(EngineError::NotReady {
             what: format!("`{missing}` is not installed and apt knows no such package"),

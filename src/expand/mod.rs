@@ -57,7 +57,7 @@ pub fn expand(
     for stack in stacks {
         desired.extend(pages::seeds(stack, layout));
         desired.extend(container::resources(stack, layout)?);
-        desired.extend(app::resources(stack, layout)?);
+        desired.extend(app::resources(stack, facts, layout)?);
         desired.push(certificate(stack, facts, layout));
         desired.extend(nginx::password_files(stack, layout));
     }

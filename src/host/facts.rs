@@ -2,10 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Host, HostError, Listener};
-use crate::model::{DockerFacts, Facts, NginxVersion};
-
-/// Packages that may have to be installed, by the names Debian and Ubuntu have.
-const CANDIDATES: [&str; 4] = ["nginx", "docker.io", "docker-cli", "logrotate"];
+use crate::model::{Facts, NginxVersion};
 
 const BINARY: &str = "/usr/local/bin/tavernctl";
 const PACKAGED_BINARY: &str = "/usr/bin/tavernctl";
@@ -16,27 +13,23 @@ const PACKAGED_BINARY: &str = "/usr/bin/tavernctl";
 /// When the host cannot be asked.
 pub fn gather(host: &Host) -> Result<Facts, HostError> {
     let nginx = host.nginx.version();
-    let docker_installed = [
-        "/usr/bin/dockerd",
-        "/usr/sbin/dockerd",
-        "/snap/bin/dockerd",
-        "/snap/bin/docker",
-    ]
-    .iter()
-    .any(|path| Path::new(path).exists())
-        || Path::new("/var/run/docker.sock").exists();
-    let installed = host.packages.installed(&CANDIDATES)?;
-    let complete = installed.contains("logrotate") && nginx.is_some() && docker_installed;
-    let known = if complete {
-        BTreeMap::new()
-    } else {
-        candidates(host)?
-    };
-    let known_packages = if complete {
-        CANDIDATES.map(str::to_owned).to_vec()
-    } else {
-        known.keys().cloned().collect()
-    };
+    let mut missing = Vec::new();
+    if nginx.is_none() {
+        missing.push("nginx");
+    }
+    if host.packages.installed(&["logrotate"])?.is_empty() {
+        missing.push("logrotate");
+    }
+    let no_docker = !has_docker();
+    if no_docker {
+        missing.push("docker.io");
+    }
+    let known = candidates(host, &missing)?;
+    // Debian 13 keeps the `docker` command in a package of its own; elsewhere there is none of that name.
+    if no_docker && known.contains_key("docker-cli") {
+        missing.push("docker-cli");
+    }
+    let packaged = is_packaged(host);
     Ok(Facts {
         hostname: nix::unistd::gethostname()
             .map(|name| name.to_string_lossy().into_owned())
@@ -45,26 +38,40 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
         ipv6: host.net.has_ipv6(),
         // What apt would install decides the syntax as well as what is installed.
         nginx: nginx.or_else(|| NginxVersion::of_package(known.get("nginx")?)),
-        docker: if docker_installed {
-            DockerFacts::Installed
-        } else {
-            DockerFacts::Missing
-        },
-        known_packages,
+        missing_packages: missing.into_iter().map(str::to_owned).collect(),
         ufw: host.firewall.state()?,
         ssh_ports: ssh_ports(&host.net.listeners()),
-        binary_target: binary_target(host),
+        binary: PathBuf::from(if packaged { PACKAGED_BINARY } else { BINARY }),
+        binary_is_packaged: packaged,
     })
 }
 
-/// What apt could install. A bare image comes without the repositories' lists.
-fn candidates(host: &Host) -> Result<BTreeMap<String, String>, HostError> {
-    let known = host.packages.available(&CANDIDATES)?;
-    if known.contains_key("nginx") && known.contains_key("docker.io") {
+/// An engine from whatever source: Debian, Docker, snap, or one that only shows its socket.
+fn has_docker() -> bool {
+    let engines = [
+        "/usr/bin/dockerd",
+        "/usr/sbin/dockerd",
+        "/snap/bin/docker",
+        "/var/run/docker.sock",
+    ];
+    engines.iter().any(|path| Path::new(path).exists())
+}
+
+/// What apt could install of these. A bare image comes without the repositories' lists: they are read once.
+/// A package that stays unknown is the preflight's to refuse.
+fn candidates(host: &Host, missing: &[&str]) -> Result<BTreeMap<String, String>, HostError> {
+    if missing.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let asked = [missing, &["docker-cli"]].concat();
+    let known = host.packages.available(&asked)?;
+    if missing.iter().all(|name| known.contains_key(*name)) {
         return Ok(known);
     }
-    host.packages.refresh()?;
-    host.packages.available(&CANDIDATES)
+    match host.packages.refresh() {
+        Ok(()) => host.packages.available(&asked),
+        Err(_) => Ok(known),
+    }
 }
 
 /// The ports of sshd, or of systemd where it listens for sshd. Empty when no sshd runs.
@@ -83,9 +90,7 @@ fn ssh_ports(listeners: &[Listener]) -> Vec<u16> {
     ports
 }
 
-/// Nowhere when a package owns a tavernctl: then the package upgrades it.
-fn binary_target(host: &Host) -> Option<PathBuf> {
-    let packaged =
-        Path::new(PACKAGED_BINARY).exists() && host.packages.owner_of(PACKAGED_BINARY).is_some();
-    (!packaged).then(|| PathBuf::from(BINARY))
+/// Whether a package brought tavernctl: then the package upgrades it, and it runs from there.
+fn is_packaged(host: &Host) -> bool {
+    Path::new(PACKAGED_BINARY).exists() && host.packages.owner_of(PACKAGED_BINARY).is_some()
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::expand::{self, Edge};
 use crate::host::{Events, Host, PrivateDir};
-use crate::model::{DockerFacts, Facts, HostPattern, Layout};
+use crate::model::{Facts, HostPattern, Layout};
 use crate::stack::{self, Stack};
 
 pub use error::UpError;
@@ -81,7 +81,6 @@ pub fn place(
     let facts = Facts {
         ipv6: host.net.has_ipv6(),
         nginx: Some(version),
-        docker: DockerFacts::Installed,
         ..Facts::default()
     };
     let desired = expand::expand(std::slice::from_ref(&stack), &facts, &layout, &edge)?;

@@ -39,11 +39,9 @@ fn host(name: &str) -> Host {
     // What they start in the middle of a comparison is no doing of ours.
     host.ok("systemctl stop '*.timer'");
     // It is stopped and started more often here than systemd lets pass.
-    host.ok(
-        "mkdir /etc/systemd/system/docker.{service,socket}.d; \
+    host.ok("mkdir /etc/systemd/system/docker.{service,socket}.d; \
          printf '[Unit]\\nStartLimitIntervalSec=0\\n' | \
-         tee /etc/systemd/system/docker.{service,socket}.d/lab.conf; systemctl daemon-reload",
-    );
+         tee /etc/systemd/system/docker.{service,socket}.d/lab.conf; systemctl daemon-reload");
     host
 }
 
