@@ -12,4 +12,5 @@ pub mod model;
 pub mod plan;
 pub mod resource;
 pub mod stack;
+pub mod up;
 pub mod web;

@@ -1,14 +1,19 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::{Answer, FOUND, Failure, Printer, check, require_host};
+use crate::check::Report;
 use crate::engine::{Engine, Installed, Proposal};
 use crate::host::Host;
 use crate::model::{HostPattern, Layout};
 use crate::plan::{self, Diffs};
 use crate::stack::Stack;
+
+/// How long a new site may take until everything is healthy.
+const SETTLING: Duration = Duration::from_secs(15);
 
 #[derive(Args)]
 #[command(
@@ -50,7 +55,12 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         printer.note(&shown(&proposal, Diffs::OfChanges));
         agree(printer, &proposal)?;
     }
-    let installed = engine.install(&proposal, &arguments.stacks, arguments.adopt)?;
+    if engine.is_settled(&proposal)? {
+        printer.out("Nothing to change.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let agreed = (!arguments.yes).then_some(&proposal.plan);
+    let installed = engine.install(agreed, &arguments.stacks, arguments.adopt)?;
     if proposal.plan.is_empty() {
         printer.out("Nothing to change.");
         return Ok(ExitCode::SUCCESS);
@@ -82,7 +92,7 @@ fn agree(printer: &Printer, proposal: &Proposal) -> Result<(), Failure> {
 }
 
 fn finish(host: &Host, proposal: &Proposal, installed: &Installed, printer: &Printer) -> Answer {
-    let report = check::ask(host, &proposal.stacks);
+    let report = settled(host, &proposal.stacks);
     printer.out(&summary(
         host,
         &proposal.stacks,
@@ -98,6 +108,18 @@ fn finish(host: &Host, proposal: &Proposal, installed: &Installed, printer: &Pri
         "installed, but not healthy: see the table above",
         "mend what it names, then `sudo tavernctl check`; `sudo tavernctl uninstall` gives back what was there",
     ))
+}
+
+/// The verdict once everything has had time to come up: the last one after a bounded wait.
+fn settled(host: &Host, stacks: &[Stack]) -> Report {
+    let begun = Instant::now();
+    loop {
+        let report = check::ask(host, stacks);
+        if report.is_healthy() || begun.elapsed() > SETTLING {
+            return report;
+        }
+        std::thread::sleep(Duration::from_millis(250));
+    }
 }
 
 /// What a person needs next. Passwords only for eyes: elsewhere, where they are kept.

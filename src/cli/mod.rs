@@ -8,6 +8,7 @@ mod plan;
 mod printer;
 mod serve;
 mod status;
+mod tether;
 mod uninstall;
 mod up;
 
@@ -61,6 +62,9 @@ enum Verb {
     /// Run a built-in app; this is what an app's unit starts
     #[command(hide = true)]
     Serve(serve::Arguments),
+    /// Become a program that ends with its parent; `up` starts its children so
+    #[command(hide = true)]
+    Tether(tether::Arguments),
 }
 
 /// An error for a person: what is wrong and what to do.
@@ -148,6 +152,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Uninstall(arguments) => uninstall::run(&arguments, printer),
         Verb::Up(arguments) => up::run(&arguments, printer),
         Verb::Serve(arguments) => serve::run(&arguments),
+        Verb::Tether(arguments) => tether::run(&arguments),
     }
 }
 

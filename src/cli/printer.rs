@@ -1,7 +1,8 @@
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "the one place that writes to the terminal"
+    clippy::disallowed_methods,
+    reason = "the one place that writes to the terminal, and reads whether it wants colour"
 )]
 
 use std::io::{IsTerminal, Write};
@@ -66,7 +67,7 @@ impl Printer {
 
     /// Something to know on the way.
     pub(crate) fn note(&self, text: &str) {
-        eprintln!("{text}");
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
 
     pub(crate) fn failure(&self, failure: &Failure) {
@@ -75,15 +76,15 @@ impl Printer {
         } else {
             (Style::new(), Style::new())
         };
-        eprintln!("{red}error:{red:#} {}", failure.message);
+        let _ = writeln!(std::io::stderr(), "{red}error:{red:#} {}", failure.message);
         if let Some(help) = &failure.help {
-            eprintln!("{cyan}help:{cyan:#} {help}");
+            let _ = writeln!(std::io::stderr(), "{cyan}help:{cyan:#} {help}");
         }
     }
 
     /// Asks a yes-or-no question on the terminal; anything but yes is no.
     pub(crate) fn ask(&self, question: &str) -> bool {
-        eprint!("{question} [y/N] ");
+        let _ = write!(std::io::stderr(), "{question} [y/N] ");
         let _ = std::io::stderr().flush();
         let mut line = String::new();
         let read = std::io::stdin().read_line(&mut line);
@@ -93,14 +94,14 @@ impl Printer {
 
 impl Progress for Printer {
     fn begin(&self, text: &str) {
-        eprintln!("  {text}");
+        let _ = writeln!(std::io::stderr(), "  {text}");
     }
 
     /// Layers and the like: on a terminal one line, rewritten; in a log nothing.
     fn detail(&self, text: &str) {
         if std::io::stderr().is_terminal() {
             let text: String = text.chars().filter(|c| !c.is_control()).take(70).collect();
-            eprint!("\r\u{1b}[2K    {text}\r");
+            let _ = write!(std::io::stderr(), "\r\u{1b}[2K    {text}\r");
             let _ = std::io::stderr().flush();
         }
     }

@@ -218,22 +218,4 @@ impl Engine<'_> {
             help: format!("`journalctl -u {} -n 20` says why", unit.name),
         })
     }
-
-    fn set_unit_aside(&self, alias: &str) -> Result<(), EngineError> {
-        let report = self
-            .host
-            .systemd
-            .reports(&[alias])?
-            .into_iter()
-            .next()
-            .unwrap_or_default();
-        self.host.systemd.act("stop", &[alias])?;
-        if report.file == "enabled" {
-            self.host.systemd.act("disable", &[alias])?;
-        }
-        // A unit in /usr/lib is shadowed by our link; one in /etc is in the journal and makes way.
-        let path = self.layout.units.join(alias);
-        self.host.files.remove(&path)?;
-        Ok(())
-    }
 }

@@ -15,17 +15,18 @@ impl Engine<'_> {
     /// Tests the tree beside the live one, puts it in place, has nginx read it, and asks over HTTP whether it did.
     /// The old configuration serves until then, and again if the answer is no.
     pub(super) fn apply_nginx(&self, tree: &NginxTree) -> Result<(), EngineError> {
-        let rivals: Vec<PathBuf> = self
-            .host
-            .nginx
-            .rivals(tree)?
-            .into_iter()
-            .map(|rival| rival.path)
-            .collect();
+        let mut removed = self.host.nginx.stale(tree)?;
+        removed.extend(
+            self.host
+                .nginx
+                .rivals(tree)?
+                .into_iter()
+                .map(|rival| rival.path),
+        );
         let warnings =
             self.host
                 .nginx
-                .test_staged(tree, &rivals, &self.layout.state.join("stage"))?;
+                .test_staged(tree, &removed, &self.layout.state.join("stage"))?;
         if let Some(line) = warnings
             .lines()
             .find(|line| line.contains("[warn]") && line.contains("conflicting server name"))
@@ -33,7 +34,7 @@ impl Engine<'_> {
             return Err(HostError::Nginx(line.to_owned()).into());
         }
         let mut before: BTreeMap<PathBuf, PathPrior> = BTreeMap::new();
-        for path in tree.files.keys().chain(tree.links.keys()).chain(&rivals) {
+        for path in tree.files.keys().chain(tree.links.keys()).chain(&removed) {
             before.insert(path.clone(), self.capture_path(path)?);
         }
         let was_running = self
@@ -42,7 +43,7 @@ impl Engine<'_> {
             .reports(&["nginx.service"])?
             .first()
             .is_some_and(|r| r.active == "active");
-        let result = self.place_and_prove(tree, &rivals, was_running);
+        let result = self.place_and_prove(tree, &removed, was_running);
         if result.is_err() {
             for (path, prior) in &before {
                 self.restore_path(path, prior)?;
@@ -55,14 +56,14 @@ impl Engine<'_> {
     fn place_and_prove(
         &self,
         tree: &NginxTree,
-        rivals: &[PathBuf],
+        removed: &[PathBuf],
         was_running: bool,
     ) -> Result<(), EngineError> {
         let files = &self.host.files;
         for (path, text) in &tree.files {
             files.write(path, text.as_bytes(), Mode(0o644), &Owner::root())?;
         }
-        for path in rivals {
+        for path in removed {
             files.remove(path)?;
         }
         for (path, target) in &tree.links {

@@ -6,9 +6,9 @@ use super::{Engine, EngineError, Lock, NamedStack};
 use crate::expand;
 use crate::host::gather;
 use crate::model::Mode;
-use crate::plan::{self, Knowledge, Plan};
+use crate::plan::{self, Plan};
 use crate::resource::{Content, Desired, File, Keep, Owner, Resource};
-use crate::stack::Stack;
+use crate::stack::{Site, SiteContent, Stack};
 
 use super::prior::Prior;
 use super::receipt::Receipt;
@@ -22,6 +22,37 @@ pub struct Proposal {
     /// An earlier run did not end; this plan finishes it.
     pub finishes: bool,
     desired: Vec<Desired>,
+}
+
+impl Proposal {
+    /// What of somebody else's is in the way.
+    fn conflicts(&self) -> Vec<String> {
+        self.plan
+            .conflicts()
+            .map(|step| format!("  {}: {}", step.id, step.change.reason))
+            .collect()
+    }
+
+    /// The owner's directories that this would serve and `other` would not.
+    fn pages_beyond(&self, other: &Self) -> Vec<String> {
+        let sites = |proposal: &Self| -> Vec<Site> {
+            let stacks = proposal.stacks.iter();
+            stacks.flat_map(|stack| stack.sites.clone()).collect()
+        };
+        let others = sites(other);
+        let own = sites(self)
+            .into_iter()
+            .filter(|site| !others.contains(site));
+        own.filter_map(|site| match site.content {
+            SiteContent::Directory(path) => Some(format!(
+                "  pages:{}: served at {}, where they are; Tavern never writes there",
+                path.display(),
+                site.path
+            )),
+            _ => None,
+        })
+        .collect()
+    }
 }
 
 /// What an install did.
@@ -55,7 +86,34 @@ impl Engine<'_> {
         receipt: &Receipt,
         finishes: bool,
     ) -> Result<Proposal, EngineError> {
-        let named = self.stacks(asked, adopt)?;
+        let draft = self.draft(asked, adopt, adopt, receipt)?;
+        if draft.plan.conflicts().next().is_some() {
+            // First what `--adopt` would not help with.
+            let stubborn = self.draft(asked, adopt, true, receipt)?.conflicts();
+            if !stubborn.is_empty() {
+                return Err(EngineError::InTheWay(stubborn));
+            }
+            let mut list = draft.conflicts();
+            // What `--adopt` would go on with belongs to the list: the volume, the pages.
+            if let (false, Ok(whole)) = (adopt, self.draft(asked, true, false, receipt)) {
+                list = whole.conflicts();
+                list.extend(whole.pages_beyond(&draft));
+            }
+            return Err(EngineError::Conflicts(list));
+        }
+        self.preflight(&draft.plan, &draft.stacks)?;
+        Ok(Proposal { finishes, ..draft })
+    }
+
+    /// A plan, before anybody looked whether it may be carried out.
+    fn draft(
+        &self,
+        asked: &[String],
+        legacy: bool,
+        adopt: bool,
+        receipt: &Receipt,
+    ) -> Result<Proposal, EngineError> {
+        let named = self.stacks(asked, legacy)?;
         let stacks: Vec<Stack> = named.iter().map(|named| named.stack.clone()).collect();
         let facts = gather(self.host)?;
         let mut desired = expand::expand(&stacks, &facts, &self.layout, &self.edge)?;
@@ -69,46 +127,32 @@ impl Engine<'_> {
         );
         let observed = self.observe(&desired)?;
         let wanted: BTreeSet<_> = desired.iter().map(|d| d.resource.id()).collect();
-        let knowledge = receipt.knowledge(&wanted, adopt);
-        let plan = plan::make(&desired, &observed, &knowledge);
-        if plan.conflicts().next().is_some() {
-            let adopted = Knowledge {
-                adopt: true,
-                ..knowledge
-            };
-            return Err(conflict(&plan, &plan::make(&desired, &observed, &adopted)));
-        }
-        self.preflight(&plan, &stacks)?;
+        let plan = plan::make(&desired, &observed, &receipt.knowledge(&wanted, adopt));
         Ok(Proposal {
             plan,
             stacks,
-            finishes,
+            finishes: false,
             desired,
         })
     }
 
-    /// Makes the host what the stacks say, if it still is as it was when `proposal` was made.
+    /// Makes the host what the stacks say.
+    ///
+    /// `agreed` is the plan that a person said yes to; without one, the plan is what the host needs now.
     ///
     /// # Errors
-    /// When the host changed meanwhile, or a step failed: then the run was undone.
+    /// When the host changed since the plan was agreed to, or a step failed: then the run was undone.
     pub fn install(
         &self,
-        proposal: &Proposal,
+        agreed: Option<&Plan>,
         asked: &[String],
         adopt: bool,
     ) -> Result<Installed, EngineError> {
         let _lock = Lock::take()?;
         let mut receipt = self.receipt()?;
-        // Nothing to do: nothing is written either.
-        if proposal.plan.is_empty() && !proposal.finishes && self.is_recorded(proposal, &receipt) {
-            return Ok(Installed {
-                accounts: Vec::new(),
-                generation: receipt.generation,
-            });
-        }
         self.fold_journal(&mut receipt)?;
         let current = self.propose_with(asked, adopt, &receipt, false)?;
-        if current.plan != proposal.plan {
+        if agreed.is_some_and(|agreed| *agreed != current.plan) {
             return Err(EngineError::NotReady {
                 what: "the host changed while the plan was looked at".into(),
                 help: "run it again to see the new plan".into(),
@@ -123,6 +167,15 @@ impl Engine<'_> {
             accounts: gains.accounts,
             generation: receipt.generation,
         })
+    }
+
+    /// Whether there is nothing to do, not even for the receipt.
+    ///
+    /// # Errors
+    /// When the receipt cannot be read.
+    pub fn is_settled(&self, proposal: &Proposal) -> Result<bool, EngineError> {
+        let receipt = self.receipt()?;
+        Ok(proposal.plan.is_empty() && !proposal.finishes && self.is_recorded(proposal, &receipt))
     }
 
     fn receipt_as_if_folded(&self, mut receipt: Receipt) -> Result<Receipt, EngineError> {
@@ -191,20 +244,5 @@ impl Engine<'_> {
             keep: Keep::Seeded,
         })
         .into()
-    }
-}
-
-/// Names first what `--adopt` would not help with.
-fn conflict(plan: &Plan, adopted: &Plan) -> EngineError {
-    let lines = |plan: &Plan| -> Vec<String> {
-        plan.conflicts()
-            .map(|step| format!("  {}: {}", step.id, step.change.reason))
-            .collect()
-    };
-    let stubborn = lines(adopted);
-    if stubborn.is_empty() {
-        EngineError::Conflicts(lines(plan))
-    } else {
-        EngineError::InTheWay(stubborn)
     }
 }

@@ -4,11 +4,13 @@
 //! a run that was killed is folded into the receipt by the next one, which then plans from what it sees.
 
 mod adopt;
+mod alias;
 mod apply;
 mod apply_container;
 mod apply_nginx;
 mod apply_secret;
 mod error;
+mod handover;
 mod install;
 mod journal;
 mod lock;

@@ -242,6 +242,7 @@ impl Engine<'_> {
         Ok(NginxState {
             paths,
             rivals: self.host.nginx.rivals(tree)?,
+            stale: self.host.nginx.stale(tree)?,
             generation: if running {
                 self.host.nginx.generation(tree.http_port)
             } else {

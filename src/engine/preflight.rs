@@ -36,7 +36,31 @@ impl Engine<'_> {
         self.ports_are_free()?;
         self.nginx_is_sound(plan)?;
         self.dpkg_is_sound(plan)?;
+        self.packages_can_be_had(plan)?;
         self.docker_answers(plan, stacks)
+    }
+
+    fn packages_can_be_had(&self, plan: &Plan) -> Result<(), EngineError> {
+        let wanted: Vec<&str> = plan
+            .steps
+            .iter()
+            .filter_map(|step| match &step.resource {
+                Resource::Package(package) => Some(package.name.as_str()),
+                _ => None,
+            })
+            .collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let known = self.host.packages.available(&wanted)?;
+        let Some(missing) = wanted.iter().find(|name| !known.contains_key(**name)) else {
+            return Ok(());
+        };
+        Err(EngineError::NotReady {
+            what: format!("`{missing}` is not installed and apt knows no such package"),
+            help: "`sudo apt-get update` must reach a Debian or Ubuntu mirror; then run it again"
+                .into(),
+        })
     }
 
     fn clock_is_sane(&self) -> Result<(), EngineError> {

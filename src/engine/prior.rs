@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::alias::AliasPrior;
+use super::handover::KeptContainer;
 use super::{Engine, EngineError, Receipt};
 use crate::host::HostError;
 use crate::mint;
@@ -33,14 +35,7 @@ pub enum Prior {
         alias: Option<AliasPrior>,
     },
     /// A container of somebody else's, kept under another name.
-    Container {
-        /// Its name now.
-        kept_as: String,
-        /// Its restart policy, in Docker's words.
-        restart_policy: String,
-        /// Whether it ran.
-        running: bool,
-    },
+    Container(KeptContainer),
     /// nginx's tree.
     Nginx {
         /// Our paths and the rivals' links.
@@ -79,19 +74,28 @@ pub enum PathPrior {
     },
 }
 
-/// A unit of somebody else's that had our alias's name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AliasPrior {
-    /// Its name.
-    pub name: String,
-    /// Its file.
-    pub path: PathBuf,
-    /// What was there.
-    pub file: PathPrior,
-    /// It was enabled.
-    pub enabled: bool,
-    /// It was active.
-    pub active: bool,
+impl Prior {
+    /// Takes in what a later run set aside for the same resource: that too is somebody's, to be given back.
+    pub(super) fn absorb(&mut self, later: Self, resource: &Resource) {
+        match (self, later) {
+            (Self::Unit { alias, .. }, Self::Unit { alias: later, .. }) if alias.is_none() => {
+                *alias = later;
+            }
+            (Self::Nginx { paths, .. }, Self::Nginx { paths: later, .. }) => {
+                let Resource::Nginx(tree) = resource else {
+                    return;
+                };
+                for (path, prior) in later {
+                    let ours = tree.files.contains_key(&path) || tree.links.contains_key(&path);
+                    if !ours {
+                        paths.entry(path).or_insert(prior);
+                    }
+                }
+            }
+            (own @ (Self::Absent | Self::Present), later @ Self::Container(_)) => *own = later,
+            _ => {}
+        }
+    }
 }
 
 impl Engine<'_> {
@@ -177,21 +181,13 @@ impl Engine<'_> {
                 Resource::Container(container),
                 Observed::Container(ContainerState::Present(found)),
             ) if found.stack.is_none() => {
-                let existing = self
-                    .host
-                    .docker
-                    .container(&container.name)?
-                    .unwrap_or_default();
-                Prior::Container {
-                    kept_as: format!("{}.before-tavern", container.name),
-                    restart_policy: existing.restart_policy,
-                    running: existing.running,
-                }
+                Prior::Container(self.capture_container(&container.name)?)
             }
             (Resource::Nginx(tree), Observed::Nginx(state)) => {
                 let mut paths = BTreeMap::new();
                 let rivals = state.rivals.iter().map(|rival| &rival.path);
-                for path in tree.files.keys().chain(tree.links.keys()).chain(rivals) {
+                let others = rivals.chain(&state.stale);
+                for path in tree.files.keys().chain(tree.links.keys()).chain(others) {
                     paths.insert(path.clone(), self.capture_path(path)?);
                 }
                 Prior::Nginx {
@@ -238,28 +234,6 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn capture_alias(&self, alias: &str) -> Result<AliasPrior, EngineError> {
-        let report = self
-            .host
-            .systemd
-            .reports(&[alias])?
-            .into_iter()
-            .next()
-            .unwrap_or_default();
-        let path = if report.path.is_empty() {
-            self.layout.units.join(alias)
-        } else {
-            PathBuf::from(&report.path)
-        };
-        Ok(AliasPrior {
-            name: alias.to_owned(),
-            file: self.capture_path(&path)?,
-            path,
-            enabled: report.file == "enabled",
-            active: report.active == "active",
-        })
-    }
-
     /// Puts back what was at a path.
     pub(super) fn restore_path(&self, path: &Path, prior: &PathPrior) -> Result<(), EngineError> {
         match prior {
@@ -275,5 +249,64 @@ impl Engine<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::NginxTree;
+
+    #[test]
+    fn what_is_set_aside_later_is_given_back_too() {
+        let link = |target: &str| PathPrior::Link {
+            target: target.into(),
+        };
+        let nginx = |paths: Vec<(&str, PathPrior)>| Prior::Nginx {
+            paths: paths.into_iter().map(|(p, x)| (p.into(), x)).collect(),
+            active: true,
+        };
+        let tree = Resource::Nginx(NginxTree {
+            files: BTreeMap::from([("/ours".into(), "text".into())]),
+            links: BTreeMap::new(),
+            generation: String::new(),
+            http_port: 80,
+            ports: vec![80],
+            claims_default: true,
+        });
+        let mut first = nginx(vec![("/ours", PathPrior::Absent), ("/a", link("a"))]);
+        // The later run sees our own file, the first rival under another target, and a new rival.
+        first.absorb(
+            nginx(vec![
+                ("/ours", link("x")),
+                ("/a", link("b")),
+                ("/default", link("d")),
+            ]),
+            &tree,
+        );
+        assert_eq!(
+            first,
+            nginx(vec![
+                ("/ours", PathPrior::Absent),
+                ("/a", link("a")),
+                ("/default", link("d"))
+            ])
+        );
+    }
+
+    #[test]
+    fn a_container_in_our_place_is_kept_whoever_was_there_first() {
+        let kept = Prior::Container(KeptContainer {
+            kept_as: "redis-flask.before-tavern".into(),
+            restart_policy: "always".into(),
+            running: true,
+            append_only: false,
+        });
+        let image = Resource::Group(crate::resource::Group { name: "any".into() });
+        let mut prior = Prior::Absent;
+        prior.absorb(kept.clone(), &image);
+        assert_eq!(prior, kept);
+        prior.absorb(Prior::Present, &image);
+        assert_eq!(prior, kept, "a later run that found ours");
     }
 }

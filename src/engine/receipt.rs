@@ -50,11 +50,14 @@ impl Default for Receipt {
 }
 
 impl Receipt {
-    /// Notes that a resource was applied. The first prior is the one that counts.
+    /// Notes that a resource was applied. The first prior is the one that counts, with what was set aside later.
     pub(super) fn record(&mut self, resource: Resource, prior: Prior) {
         let id = resource.id();
         match self.entries.iter_mut().find(|entry| entry.id == id) {
-            Some(entry) => entry.resource = resource,
+            Some(entry) => {
+                entry.prior.absorb(prior, &resource);
+                entry.resource = resource;
+            }
             None => self.entries.push(Entry {
                 id,
                 resource,

@@ -91,15 +91,15 @@ fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
 }
 
 impl Engine<'_> {
-    /// The stacks of this host; the default one if it has none.
+    /// The stacks of this host; if it has none the default one, with `legacy` as a host set up by hand has it.
     pub(super) fn stacks(
         &self,
         asked: &[String],
-        adopt: bool,
+        legacy: bool,
     ) -> Result<Vec<NamedStack>, EngineError> {
         let mut stacks = load_stacks(self.host.files.as_ref(), &self.layout)?;
         if stacks.is_empty() {
-            let source = if adopt {
+            let source = if legacy {
                 super::adopt::legacy_stack(self.host)?
             } else {
                 None

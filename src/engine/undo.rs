@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::journal::Record;
-use super::prior::{AliasPrior, PathPrior, Prior};
+use super::prior::{PathPrior, Prior};
 use super::receipt::Receipt;
 use super::{Engine, EngineError};
 use crate::resource::{Action, NginxTree, Resource, Unit};
@@ -31,9 +32,22 @@ impl Engine<'_> {
                     },
                 ) => {}
                 (Resource::Container(_), Prior::Present) => {}
+                // Nobody was served by ours yet: the snapshot that the old one left is the newest there is.
+                (resource @ Resource::Container(container), Prior::Container(kept)) => {
+                    note(resource, self.give_back_container(&container.name, kept));
+                }
                 (resource, prior) => note(resource, self.undo_one(resource, prior)),
             }
         }
+        // Units that the run made are gone from the disk, not from systemd's memory.
+        if let Err(error) = self.host.systemd.act("daemon-reload", &[]) {
+            left.push(format!("systemd: {error}"));
+        }
+        let mut note = |what: &Resource, result: Result<(), EngineError>| {
+            if let Err(error) = result {
+                left.push(format!("{}: {error}", what.id()));
+            }
+        };
         for record in records {
             match (&record.resource, &record.prior) {
                 (
@@ -45,6 +59,9 @@ impl Engine<'_> {
                     },
                 ) => {
                     note(&record.resource, self.restart_unit(unit));
+                }
+                (resource @ Resource::Unit(_), prior) => {
+                    note(resource, self.start_given_back(prior));
                 }
                 (Resource::Container(container), Prior::Present) => {
                     let old = before
@@ -80,31 +97,16 @@ impl Engine<'_> {
         Ok(self.host.systemd.act("restart", &[&unit.name])?)
     }
 
-    /// Gives back what was there before a resource was ours. Safe to repeat.
+    /// Gives back what was there before a resource was ours. Safe to repeat. A unit that is given back is not
+    /// started yet.
     pub(super) fn undo_one(&self, resource: &Resource, prior: &Prior) -> Result<(), EngineError> {
         let files = &self.host.files;
         match (resource, prior) {
             (Resource::Unit(unit), prior) => self.undo_unit(unit, prior),
             (Resource::Nginx(tree), prior) => self.undo_nginx(tree, prior),
-            (
-                Resource::Container(container),
-                Prior::Container {
-                    kept_as,
-                    restart_policy,
-                    running,
-                },
-            ) => {
-                let docker = &self.host.docker;
-                // Killed before the rename: the name is still theirs.
-                if docker.container(kept_as)?.is_none() {
-                    return Ok(());
-                }
-                docker.remove(&container.name)?;
-                docker.rename(kept_as, &container.name, restart_policy)?;
-                if *running {
-                    docker.start(&container.name)?;
-                }
-                Ok(())
+            (Resource::Container(container), Prior::Container(kept)) => {
+                self.leave_snapshot(&container.name)?;
+                self.give_back_container(&container.name, kept)
             }
             // Whatever the receipt says, a container without our label is not ours to remove.
             (Resource::Container(container), _) => match self.found_container(&container.name)? {
@@ -183,22 +185,41 @@ impl Engine<'_> {
             .is_some_and(|report| report.load == "loaded");
         if known && !active {
             systemd.act("stop", &[&unit.name])?;
+            // One that failed would stay in the list of failed units after its file is gone.
+            let report = systemd.reports(&[&unit.name])?;
+            if report
+                .first()
+                .is_some_and(|report| report.active == "failed")
+            {
+                systemd.act("reset-failed", &[&unit.name])?;
+            }
         }
         if known && !enabled {
             systemd.act("disable", &[&unit.name])?;
         }
-        alias.map_or(Ok(()), |alias| self.restore_alias(alias))
+        alias.map_or(Ok(()), |alias| self.give_back_alias(alias))
     }
 
-    fn restore_alias(&self, alias: &AliasPrior) -> Result<(), EngineError> {
-        let systemd = &self.host.systemd;
-        self.restore_path(&alias.path, &alias.file)?;
-        systemd.act("daemon-reload", &[])?;
-        if alias.enabled {
-            systemd.act("enable", &[&alias.name])?;
+    /// Removes what bears our mark in nginx's folders, whatever the receipt knew of it.
+    pub(super) fn sweep_nginx(&self, tree: &NginxTree) -> Result<(), EngineError> {
+        let nothing = NginxTree {
+            files: BTreeMap::new(),
+            links: BTreeMap::new(),
+            ..tree.clone()
+        };
+        let stale = self.host.nginx.stale(&nothing)?;
+        for path in &stale {
+            self.host.files.remove(path)?;
         }
-        if alias.active {
-            systemd.act("start", &[&alias.name])?;
+        let running = self
+            .host
+            .systemd
+            .reports(&["nginx.service"])?
+            .first()
+            .is_some_and(|r| r.active == "active");
+        if running && !stale.is_empty() {
+            self.host.nginx.test()?;
+            self.host.systemd.act("reload", &["nginx.service"])?;
         }
         Ok(())
     }

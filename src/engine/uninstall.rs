@@ -1,7 +1,7 @@
 use super::prior::Prior;
-use super::receipt::Entry;
+use super::receipt::{Entry, Receipt};
 use super::{Engine, EngineError, Lock};
-use crate::resource::{Resource, ResourceId};
+use crate::resource::{PathState, Resource, ResourceId};
 
 /// Whether data goes too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,40 +45,88 @@ impl Engine<'_> {
         };
         let mut ordered: Vec<&Entry> = entries.iter().collect();
         ordered.sort_by_key(|entry| rank(entry));
-        for entry in ordered {
-            if entry.resource.is_data() && purge == Purge::KeepData {
-                if entry.prior != Prior::Present {
-                    left.kept.push(entry.id.clone());
-                }
-                continue;
-            }
-            self.progress.begin(&format!("- {}", entry.id));
-            // An older tavernctl that was there before is no thing to give back.
-            let prior = match entry.resource {
-                Resource::Binary(_) => &Prior::Absent,
-                _ => &entry.prior,
-            };
-            match self.undo_one(&entry.resource, prior) {
-                Ok(()) => {
-                    receipt.forget(&entry.id);
-                    if !matches!(entry.resource, Resource::Directory(_)) {
-                        self.save_receipt(&receipt)?;
-                    }
-                }
-                Err(error) => left.failed.push(format!("{}: {error}", entry.id)),
-            }
+        let (things, places): (Vec<&Entry>, Vec<&Entry>) =
+            ordered.into_iter().partition(|entry| rank(entry) < 4);
+        for entry in &things {
+            self.give_back(entry, purge, &mut receipt, &mut left)?;
         }
         if let Err(error) = self.host.systemd.act("daemon-reload", &[]) {
             left.failed.push(format!("systemd: {error}"));
+        }
+        // What a unit needs is back by now: container, sockets, files.
+        for entry in things {
+            if let Err(error) = self.start_given_back(&entry.prior) {
+                left.failed.push(format!("{}: {error}", entry.id));
+            }
+        }
+        for entry in places {
+            self.give_back(entry, purge, &mut receipt, &mut left)?;
         }
         self.finish(purge, &receipt, &mut left)?;
         Ok(left)
     }
 
+    fn give_back(
+        &self,
+        entry: &Entry,
+        purge: Purge,
+        receipt: &mut Receipt,
+        left: &mut Leftovers,
+    ) -> Result<(), EngineError> {
+        if entry.resource.is_data() && purge == Purge::KeepData {
+            if entry.prior != Prior::Present {
+                left.kept.push(entry.id.clone());
+            }
+            return Ok(());
+        }
+        self.progress.begin(&format!("- {}", entry.id));
+        // An older tavernctl that was there before is no thing to give back.
+        let prior = match entry.resource {
+            Resource::Binary(_) => &Prior::Absent,
+            _ => &entry.prior,
+        };
+        let undone = self.undo_one(&entry.resource, prior);
+        let undone = undone.and_then(|()| match &entry.resource {
+            Resource::Nginx(tree) => self.sweep_nginx(tree),
+            _ => Ok(()),
+        });
+        match undone {
+            Ok(()) if self.outlives(entry)? => {
+                // Kept data, or the owner's own files, are in it: it stays ours until it is empty.
+                if purge == Purge::Everything {
+                    left.failed.push(format!(
+                        "{}: not empty: files of others are in it",
+                        entry.id
+                    ));
+                }
+            }
+            Ok(()) => {
+                receipt.forget(&entry.id);
+                if !matches!(entry.resource, Resource::Directory(_)) {
+                    self.save_receipt(receipt)?;
+                }
+            }
+            Err(error) => left.failed.push(format!("{}: {error}", entry.id)),
+        }
+        Ok(())
+    }
+
+    /// A directory that we made and that is still there.
+    fn outlives(&self, entry: &Entry) -> Result<bool, EngineError> {
+        let Resource::Directory(directory) = &entry.resource else {
+            return Ok(false);
+        };
+        let is_frame = [&self.layout.state, &self.layout.etc]
+            .iter()
+            .any(|ours| directory.path.starts_with(ours));
+        let still_there = self.host.files.state(&directory.path)? != PathState::Absent;
+        Ok(entry.prior == Prior::Absent && still_there && !is_frame)
+    }
+
     fn finish(
         &self,
         purge: Purge,
-        receipt: &super::Receipt,
+        receipt: &Receipt,
         left: &mut Leftovers,
     ) -> Result<(), EngineError> {
         let files = &self.host.files;

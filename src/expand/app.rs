@@ -3,7 +3,7 @@ use minijinja::context;
 use super::base::managed_for;
 use super::container;
 use super::emit::{EmitError, emit};
-use crate::model::Layout;
+use crate::model::{Facts, Layout};
 use crate::resource::{Desired, Resource, ResourceId, Secret, SecretKind, Unit};
 use crate::stack::{App, Stack};
 
@@ -23,11 +23,15 @@ fn service_id(stack: &Stack, app: &App) -> ResourceId {
     ))
 }
 
-pub(super) fn resources(stack: &Stack, layout: &Layout) -> Result<Vec<Desired>, EmitError> {
+pub(super) fn resources(
+    stack: &Stack,
+    facts: &Facts,
+    layout: &Layout,
+) -> Result<Vec<Desired>, EmitError> {
     let mut desired = Vec::new();
     for app in &stack.apps {
         desired.extend(credentials(stack, app, layout));
-        desired.extend(units(stack, app, layout)?);
+        desired.extend(units(stack, app, facts, layout)?);
     }
     Ok(desired)
 }
@@ -61,7 +65,12 @@ pub(super) fn credential_names(app: &App) -> Vec<&'static str> {
     names
 }
 
-fn units(stack: &Stack, app: &App, layout: &Layout) -> Result<Vec<Desired>, EmitError> {
+fn units(
+    stack: &Stack,
+    app: &App,
+    facts: &Facts,
+    layout: &Layout,
+) -> Result<Vec<Desired>, EmitError> {
     let unit = Layout::unit_stem(&stack.name, &app.name);
     let file = layout.stack_file(&stack.name);
     let credentials: Vec<_> = credential_names(app)
@@ -79,7 +88,7 @@ fn units(stack: &Stack, app: &App, layout: &Layout) -> Result<Vec<Desired>, Emit
         file => file.to_string_lossy(),
         description => format!("app {} of stack {}, run by Tavern", app.name, stack.name),
         socket => layout.app_socket(&stack.name, &app.name).to_string_lossy(),
-        command => command(stack, app, layout),
+        command => command(stack, app, facts, layout),
         groups,
         credentials,
         alias => app.alias.as_ref().map(ToString::to_string),
@@ -112,9 +121,9 @@ fn units(stack: &Stack, app: &App, layout: &Layout) -> Result<Vec<Desired>, Emit
 }
 
 /// What the unit runs: no secret in it, `ps` and `systemctl show` print it to anybody.
-fn command(stack: &Stack, app: &App, layout: &Layout) -> Vec<String> {
+fn command(stack: &Stack, app: &App, facts: &Facts, layout: &Layout) -> Vec<String> {
     let mut command = vec![
-        "/usr/local/bin/tavernctl".into(),
+        facts.binary.to_string_lossy().into_owned(),
         "serve".into(),
         app.program.as_str().into(),
     ];
@@ -131,7 +140,7 @@ fn command(stack: &Stack, app: &App, layout: &Layout) -> Vec<String> {
 }
 
 /// The path prefix under which nginx passes requests to the app.
-pub(super) fn base_path(stack: &Stack, app: &App) -> String {
+pub fn base_path(stack: &Stack, app: &App) -> String {
     let site = stack
         .sites
         .iter()

@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use minijinja::context;
 
 use super::emit::{EmitError, emit};
 use super::{app, container, pages};
-use crate::model::{DockerFacts, Facts, Layout, Mode, UfwFacts};
+use crate::model::{Facts, Layout, Mode, UfwFacts};
 use crate::resource::{
     Binary, Content, Desired, Directory, File, Group, Keep, Link, Owner, Package, Resource,
     ResourceId,
@@ -47,38 +47,32 @@ pub(super) fn resources(
     for stack in stacks {
         desired.push(directory(layout.credentials().join(stack.name.as_str()), 0o700).into());
     }
-    if let Some(path) = &facts.binary_target {
+    if !facts.binary_is_packaged {
         desired.push(Desired {
-            resource: Resource::Binary(Binary { path: path.clone() }),
+            resource: Resource::Binary(Binary {
+                path: facts.binary.clone(),
+            }),
             restarts: stacks.iter().flat_map(app::services).collect(),
         });
-        desired.extend(shortcuts(stacks, path));
     }
+    desired.extend(shortcuts(stacks, &facts.binary));
     desired.extend(accounts_and_sockets(stacks, layout)?);
     desired.extend(pages::directories(stacks, layout));
     Ok(desired)
 }
 
 fn packages(stacks: &[Stack], facts: &Facts) -> Vec<Resource> {
-    let mut names = vec!["nginx", "logrotate"];
     let needs_docker = stacks.iter().any(|stack| !stack.containers.is_empty());
-    if needs_docker && facts.docker == DockerFacts::Missing {
-        // Debian 13 keeps the `docker` command in a package of its own.
-        names.extend(["docker.io", "docker-cli"]);
-    }
-    names
-        .into_iter()
-        .filter(|name| facts.known_packages.iter().any(|known| known == name))
-        .map(|name| {
-            Resource::Package(Package {
-                name: name.to_owned(),
-            })
-        })
+    facts
+        .missing_packages
+        .iter()
+        .filter(|name| needs_docker || !name.starts_with("docker"))
+        .map(|name| Resource::Package(Package { name: name.clone() }))
         .collect()
 }
 
 /// `check-flask` and `restart-flask`, the commands of the host this stack was modelled on.
-fn shortcuts(stacks: &[Stack], binary: &std::path::Path) -> Vec<Desired> {
+fn shortcuts(stacks: &[Stack], binary: &Path) -> Vec<Desired> {
     let with_alias = stacks
         .iter()
         .flat_map(|stack| &stack.apps)
@@ -88,7 +82,7 @@ fn shortcuts(stacks: &[Stack], binary: &std::path::Path) -> Vec<Desired> {
         .flat_map(|_| ["check-flask", "restart-flask"])
         .map(|name| {
             Resource::Link(Link {
-                path: binary.with_file_name(name),
+                path: Path::new("/usr/local/bin").join(name),
                 target: binary.to_owned(),
             })
             .into()

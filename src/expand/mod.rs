@@ -13,6 +13,7 @@ use crate::model::{Facts, Layout};
 use crate::resource::{Certificate, Desired, Resource};
 use crate::stack::{Issuer, Stack};
 
+pub use app::base_path;
 pub use emit::EmitError;
 pub use nginx::{main_conf, tree as nginx_tree};
 pub use pages::page;
@@ -56,7 +57,7 @@ pub fn expand(
     for stack in stacks {
         desired.extend(pages::seeds(stack, layout));
         desired.extend(container::resources(stack, layout)?);
-        desired.extend(app::resources(stack, layout)?);
+        desired.extend(app::resources(stack, facts, layout)?);
         desired.push(certificate(stack, facts, layout));
         desired.extend(nginx::password_files(stack, layout));
     }

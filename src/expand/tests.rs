@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::model::{DockerFacts, NginxVersion, UfwFacts};
+use crate::model::{NginxVersion, UfwFacts};
 use crate::resource::{Content, ResourceId};
 use crate::stack::{DEFAULT, parse};
 
@@ -14,13 +14,13 @@ fn facts() -> Facts {
         ],
         ipv6: true,
         nginx: Some(NginxVersion(1, 22, 1)),
-        docker: DockerFacts::Missing,
-        known_packages: ["nginx", "docker.io", "logrotate"]
+        missing_packages: ["nginx", "logrotate", "docker.io"]
             .map(str::to_owned)
             .to_vec(),
         ufw: UfwFacts::Active,
         ssh_ports: vec![2222],
-        binary_target: Some("/usr/local/bin/tavernctl".into()),
+        binary: "/usr/local/bin/tavernctl".into(),
+        binary_is_packaged: false,
     }
 }
 
@@ -206,4 +206,24 @@ fn the_generation_changes_with_any_byte() {
 fn no_secret_is_in_what_expansion_gives() {
     let text = format!("{:?}", all(&facts()));
     assert!(!text.contains("$6$") && !text.contains("argon2"));
+}
+
+#[test]
+fn a_packaged_binary_is_run_where_it_is_and_not_written() {
+    let facts = Facts {
+        binary: "/usr/bin/tavernctl".into(),
+        binary_is_packaged: true,
+        ..facts()
+    };
+    let desired = all(&facts);
+    assert!(
+        !desired
+            .iter()
+            .any(|d| matches!(d.resource, Resource::Binary(_)))
+    );
+    let unit = text_of(&desired, "/etc/systemd/system/tavern-counter.service");
+    assert!(
+        unit.contains("ExecStart=/usr/bin/tavernctl serve counter"),
+        "{unit}"
+    );
 }

@@ -1,10 +1,8 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Host, HostError, Listener};
-use crate::model::{DockerFacts, Facts};
-
-/// Packages that may have to be installed, by the names Debian and Ubuntu have.
-const CANDIDATES: [&str; 4] = ["nginx", "docker.io", "docker-cli", "logrotate"];
+use crate::model::{Facts, NginxVersion};
 
 const BINARY: &str = "/usr/local/bin/tavernctl";
 const PACKAGED_BINARY: &str = "/usr/bin/tavernctl";
@@ -15,38 +13,65 @@ const PACKAGED_BINARY: &str = "/usr/bin/tavernctl";
 /// When the host cannot be asked.
 pub fn gather(host: &Host) -> Result<Facts, HostError> {
     let nginx = host.nginx.version();
-    let docker_installed = [
-        "/usr/bin/dockerd",
-        "/usr/sbin/dockerd",
-        "/snap/bin/dockerd",
-        "/snap/bin/docker",
-    ]
-    .iter()
-    .any(|path| Path::new(path).exists())
-        || Path::new("/var/run/docker.sock").exists();
-    let everything_there = nginx.is_some() && docker_installed;
-    let known_packages = if everything_there {
-        CANDIDATES.iter().map(|name| (*name).to_owned()).collect()
-    } else {
-        host.packages.available(&CANDIDATES)?.into_iter().collect()
-    };
+    let mut missing = Vec::new();
+    if nginx.is_none() {
+        missing.push("nginx");
+    }
+    if host.packages.installed(&["logrotate"])?.is_empty() {
+        missing.push("logrotate");
+    }
+    let no_docker = !has_docker();
+    if no_docker {
+        missing.push("docker.io");
+    }
+    let known = candidates(host, &missing)?;
+    // Debian 13 keeps the `docker` command in a package of its own; elsewhere there is none of that name.
+    if no_docker && known.contains_key("docker-cli") {
+        missing.push("docker-cli");
+    }
+    let packaged = is_packaged(host);
     Ok(Facts {
         hostname: nix::unistd::gethostname()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default(),
         addresses: host.net.addresses(),
         ipv6: host.net.has_ipv6(),
-        nginx,
-        docker: if docker_installed {
-            DockerFacts::Installed
-        } else {
-            DockerFacts::Missing
-        },
-        known_packages,
+        // What apt would install decides the syntax as well as what is installed.
+        nginx: nginx.or_else(|| NginxVersion::of_package(known.get("nginx")?)),
+        missing_packages: missing.into_iter().map(str::to_owned).collect(),
         ufw: host.firewall.state()?,
         ssh_ports: ssh_ports(&host.net.listeners()),
-        binary_target: binary_target(host),
+        binary: PathBuf::from(if packaged { PACKAGED_BINARY } else { BINARY }),
+        binary_is_packaged: packaged,
     })
+}
+
+/// An engine from whatever source: Debian, Docker, snap, or one that only shows its socket.
+fn has_docker() -> bool {
+    let engines = [
+        "/usr/bin/dockerd",
+        "/usr/sbin/dockerd",
+        "/snap/bin/docker",
+        "/var/run/docker.sock",
+    ];
+    engines.iter().any(|path| Path::new(path).exists())
+}
+
+/// What apt could install of these. A bare image comes without the repositories' lists: they are read once.
+/// A package that stays unknown is the preflight's to refuse.
+fn candidates(host: &Host, missing: &[&str]) -> Result<BTreeMap<String, String>, HostError> {
+    if missing.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let asked = [missing, &["docker-cli"]].concat();
+    let known = host.packages.available(&asked)?;
+    if missing.iter().all(|name| known.contains_key(*name)) {
+        return Ok(known);
+    }
+    match host.packages.refresh() {
+        Ok(()) => host.packages.available(&asked),
+        Err(_) => Ok(known),
+    }
 }
 
 /// The ports of sshd, or of systemd where it listens for sshd. Empty when no sshd runs.
@@ -65,9 +90,7 @@ fn ssh_ports(listeners: &[Listener]) -> Vec<u16> {
     ports
 }
 
-/// Nowhere when a package owns a tavernctl: then the package upgrades it.
-fn binary_target(host: &Host) -> Option<PathBuf> {
-    let packaged =
-        Path::new(PACKAGED_BINARY).exists() && host.packages.owner_of(PACKAGED_BINARY).is_some();
-    (!packaged).then(|| PathBuf::from(BINARY))
+/// Whether a package brought tavernctl: then the package upgrades it, and it runs from there.
+fn is_packaged(host: &Host) -> bool {
+    Path::new(PACKAGED_BINARY).exists() && host.packages.owner_of(PACKAGED_BINARY).is_some()
 }

@@ -3,10 +3,14 @@
 //! Everything else in Tavern is data; what happens on the host happens through a [`Host`].
 
 mod accounts;
+mod children;
 mod clock;
 mod docker;
+mod docker_body;
+mod docker_engine;
 mod docker_error;
 mod error;
+mod events;
 mod facts;
 mod files;
 mod firewall;
@@ -15,20 +19,25 @@ mod net;
 mod nginx;
 mod nginx_rivals;
 mod packages;
+mod private_dir;
 mod process;
 mod systemd;
 
 pub use accounts::{Accounts, RealAccounts};
+pub use children::{Child, listen, tether};
 pub use clock::{Clock, RealClock};
-pub use docker::{ContainerSpec, Docker, FoundContainer, FoundVolume, RealDocker};
+pub use docker::{ContainerSpec, Docker, FoundContainer, FoundVolume};
+pub use docker_engine::RealDocker;
 pub use error::HostError;
+pub use events::{Event, Events};
 pub use facts::gather;
 pub use files::{Files, RealFiles, Space};
 pub use firewall::{Firewall, RealFirewall};
 pub use http::{Answer, Door, Http, RealHttp, Request};
-pub use net::{Listener, Net, RealNet};
+pub use net::{Listener, Net, RealNet, is_free_on_loopback};
 pub use nginx::{Nginx, RealNginx};
 pub use packages::{Packages, RealPackages};
+pub use private_dir::PrivateDir;
 pub use process::{Invocation, Outcome, Processes, RealProcesses};
 pub use systemd::{RealSystemd, Systemd, UnitReport};
 

@@ -1,10 +1,13 @@
 #![allow(clippy::disallowed_methods, reason = "reads /proc")]
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use nix::ifaddrs::getifaddrs;
+
+use super::HostError;
 
 /// A TCP socket that listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +87,27 @@ impl Net for RealNet {
             })
             .collect()
     }
+}
+
+/// Whether a TCP port can be listened on, at every loopback address that the host has.
+///
+/// # Errors
+/// When it is not ours to take, such as a low port without root.
+pub fn is_free_on_loopback(port: u16) -> Result<bool, HostError> {
+    let addresses = [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ];
+    for address in addresses {
+        match std::net::TcpListener::bind((address, port)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::AddrInUse => return Ok(false),
+            // No IPv6 here.
+            Err(_) if address.is_ipv6() => {}
+            Err(error) => return Err(HostError::io("listen on", format!("port {port}"), error)),
+        }
+    }
+    Ok(true)
 }
 
 /// A line of `/proc/net/tcp`, if its socket listens (state 0A): address, port, inode.

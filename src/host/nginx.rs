@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::nginx_rivals::{is_included, servers};
 use super::{Files as _, HostError, Invocation, Processes as _, RealFiles, RealProcesses};
 use crate::model::NginxVersion;
-use crate::resource::{NginxTree, PathState, Rival};
+use crate::resource::{MARKER, NginxTree, PathState, Rival};
 
 /// Where the running nginx says which configuration it runs; answered on loopback only.
 pub const GENERATION_PATH: &str = "/.well-known/tavern-generation";
@@ -42,6 +42,12 @@ pub trait Nginx: Send + Sync {
     /// # Errors
     /// When a directory cannot be read.
     fn rivals(&self, tree: &NginxTree) -> Result<Vec<Rival>, HostError>;
+
+    /// Files and links of ours that this tree no longer has.
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    fn stale(&self, tree: &NginxTree) -> Result<Vec<PathBuf>, HostError>;
 
     /// The last lines of its error log.
     fn recent_errors(&self) -> String;
@@ -102,12 +108,26 @@ impl Nginx for RealNginx {
         for directory in ["sites-enabled", "conf.d"] {
             for path in RealFiles.list(&Path::new(ETC).join(directory))? {
                 let ours = tree.files.contains_key(&path) || tree.links.contains_key(&path);
-                if !ours && is_included(&path) {
+                if !ours && is_included(&path) && !is_ours(&path)? {
                     rivals.extend(rival(&path, &tree.ports)?);
                 }
             }
         }
         Ok(rivals)
+    }
+
+    fn stale(&self, tree: &NginxTree) -> Result<Vec<PathBuf>, HostError> {
+        let mut stale = Vec::new();
+        // Links first: what is enabled must never point to nothing.
+        for directory in ["sites-enabled", "sites-available", "conf.d"] {
+            for path in RealFiles.list(&Path::new(ETC).join(directory))? {
+                let wanted = tree.files.contains_key(&path) || tree.links.contains_key(&path);
+                if !wanted && is_ours(&path)? {
+                    stale.push(path);
+                }
+            }
+        }
+        Ok(stale)
     }
 
     fn recent_errors(&self) -> String {
@@ -146,6 +166,18 @@ fn rival(path: &Path, ports: &[u16]) -> Result<Option<Rival>, HostError> {
         ),
         is_package_default: is_package_default(path),
     }))
+}
+
+/// By name and mark: `tavern-*.conf` whose first words are ours, or a link to where such a file was.
+fn is_ours(path: &Path) -> Result<bool, HostError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if !name.starts_with("tavern-") || !name.ends_with(".conf") {
+        return Ok(false);
+    }
+    Ok(match RealFiles.read(path)? {
+        Some(text) => text.starts_with(format!("# {MARKER}").as_bytes()),
+        None => true,
+    })
 }
 
 /// Debian's package enables `default` by a link to its own file.

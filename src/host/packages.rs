@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{HostError, Invocation, Processes as _, RealProcesses};
@@ -11,11 +11,17 @@ pub trait Packages: Send + Sync {
     /// When dpkg cannot be asked.
     fn installed(&self, names: &[&str]) -> Result<BTreeSet<String>, HostError>;
 
-    /// Which of these apt could install.
+    /// Which of these apt could install, with the version it would take.
     ///
     /// # Errors
     /// When apt cannot be asked.
-    fn available(&self, names: &[&str]) -> Result<BTreeSet<String>, HostError>;
+    fn available(&self, names: &[&str]) -> Result<BTreeMap<String, String>, HostError>;
+
+    /// Reads the repositories' lists anew.
+    ///
+    /// # Errors
+    /// When apt cannot reach them.
+    fn refresh(&self) -> Result<(), HostError>;
 
     /// The package that owns a path, if any.
     fn owner_of(&self, path: &str) -> Option<String>;
@@ -56,18 +62,15 @@ impl Packages for RealPackages {
         Ok(lines.map(str::to_owned).collect())
     }
 
-    fn available(&self, names: &[&str]) -> Result<BTreeSet<String>, HostError> {
-        let mut found = BTreeSet::new();
-        for name in names {
-            let outcome = RealProcesses.run(&Invocation::new(
-                "apt-cache",
-                &["show", "--no-all-versions", name],
-            ))?;
-            if outcome.success() && outcome.stdout.starts_with("Package:") {
-                found.insert((*name).to_owned());
-            }
-        }
-        Ok(found)
+    fn available(&self, names: &[&str]) -> Result<BTreeMap<String, String>, HostError> {
+        let mut args = vec!["policy", "--"];
+        args.extend(names);
+        let outcome = RealProcesses.run_ok(&Invocation::new("apt-cache", &args))?;
+        Ok(candidates(&outcome.stdout))
+    }
+
+    fn refresh(&self) -> Result<(), HostError> {
+        apt(&["update"])
     }
 
     fn owner_of(&self, path: &str) -> Option<String> {
@@ -85,7 +88,6 @@ impl Packages for RealPackages {
     }
 
     fn install(&self, names: &[&str]) -> Result<(), HostError> {
-        apt(&["update"])?;
         let mut args = vec![
             "install",
             "--yes",
@@ -115,6 +117,22 @@ fn apt(args: &[&str]) -> Result<(), HostError> {
     RealProcesses.run_ok(&invocation).map(|_| ())
 }
 
+/// Reads `apt-cache policy`: a package's name at the margin, its `Candidate:` below.
+fn candidates(policy: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut name = "";
+    for line in policy.lines() {
+        if let Some(package) = line.strip_suffix(':').filter(|_| !line.starts_with(' ')) {
+            name = package;
+        } else if let Some(version) = line.trim().strip_prefix("Candidate: ")
+            && version != "(none)"
+        {
+            found.insert(name.to_owned(), version.to_owned());
+        }
+    }
+    found
+}
+
 /// The packages that `dpkg --audit` lists: indented, below a paragraph on what is wrong with them.
 fn audited(audit: &str) -> Vec<String> {
     audit
@@ -127,7 +145,16 @@ fn audited(audit: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::audited;
+    use super::{audited, candidates};
+
+    #[test]
+    fn reads_policy() {
+        let policy = "nginx:\n  Installed: (none)\n  Candidate: 1.22.1-9\n  Version table:\n     1.22.1-9 500\n\
+                      docker-cli:\n  Installed: (none)\n  Candidate: (none)\n";
+        let found = candidates(policy);
+        assert_eq!(found.get("nginx").map(String::as_str), Some("1.22.1-9"));
+        assert!(!found.contains_key("docker-cli"));
+    }
 
     #[test]
     fn an_audit_names_packages() {

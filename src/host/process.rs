@@ -130,7 +130,8 @@ fn tail(text: &str) -> String {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealProcesses;
 
-fn command(invocation: &Invocation) -> Command {
+/// The program with its fixed environment, in a process group of its own.
+pub(super) fn command(invocation: &Invocation) -> Command {
     let mut command = Command::new(invocation.program);
     command
         .args(&invocation.args)

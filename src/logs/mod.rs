@@ -39,7 +39,7 @@ pub fn show(
     for source in &sources {
         found.extend(last_lines(host, source, lines)?);
     }
-    found.sort_by(|a, b| a.time.cmp(&b.time));
+    found.sort_by_key(|line| line.time);
     found.iter().for_each(|line| print(&line.to_string()));
     if follow {
         go_on(host, &sources, print)

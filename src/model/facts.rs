@@ -11,26 +11,16 @@ pub struct Facts {
     pub ipv6: bool,
     /// nginx, if it is installed.
     pub nginx: Option<NginxVersion>,
-    /// Docker, if an engine answers or is installed.
-    pub docker: DockerFacts,
-    /// The packages that apt knows under the names asked for, installed or not.
-    pub known_packages: Vec<String>,
+    /// Debian's names of the packages to install: nginx, logrotate and Docker where they are not there from any source.
+    pub missing_packages: Vec<String>,
     /// ufw's state.
     pub ufw: UfwFacts,
     /// The ports sshd listens on.
     pub ssh_ports: Vec<u16>,
-    /// Where the binary goes, or nothing when a package owns it.
-    pub binary_target: Option<std::path::PathBuf>,
-}
-
-/// Whether a container engine is there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum DockerFacts {
-    /// No engine answers and no `docker` is installed.
-    #[default]
-    Missing,
-    /// An engine is installed, from whatever source.
-    Installed,
+    /// Where tavernctl runs from.
+    pub binary: std::path::PathBuf,
+    /// A package brought it there: it is not ours to write.
+    pub binary_is_packaged: bool,
 }
 
 /// Whether ufw would drop what we serve.
@@ -56,6 +46,11 @@ impl NginxVersion {
             .next()?;
         let mut parts = version.split('.').map(|p| p.parse().ok());
         Some(Self(parts.next()??, parts.next()??, parts.next()??))
+    }
+
+    /// Reads a package's version, such as `1.22.1-9+deb12u2`.
+    pub fn of_package(version: &str) -> Option<Self> {
+        Self::parse(&format!("nginx/{version}"))
     }
 
     /// `http2 on;` came with 1.25.1; before, it was a parameter of `listen`.

@@ -12,7 +12,7 @@ mod paths;
 mod url_path;
 
 pub use cidr::Cidr;
-pub use facts::{DockerFacts, Facts, NginxVersion, UfwFacts};
+pub use facts::{Facts, NginxVersion, UfwFacts};
 pub use host_name::HostPattern;
 pub use image::ImageRef;
 pub use mode::Mode;

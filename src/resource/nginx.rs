@@ -41,6 +41,8 @@ pub struct NginxState {
     pub paths: BTreeMap<PathBuf, PathState>,
     /// Who stands in the way.
     pub rivals: Vec<Rival>,
+    /// Files and links that we wrote for a stack that no longer asks for them.
+    pub stale: Vec<PathBuf>,
     /// The generation the running nginx answered with.
     pub generation: Option<String>,
     /// The unit is enabled and active.
@@ -97,6 +99,12 @@ impl NginxTree {
         }
         if links_differ {
             return Some(Change::new(action, "a site is not enabled"));
+        }
+        if let Some(path) = state.stale.first() {
+            return Some(Change::new(
+                action,
+                format!("{} is left from an earlier stack", path.display()),
+            ));
         }
         if let Some(rival) = state.rivals.first() {
             return Some(Change::new(

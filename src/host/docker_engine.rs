@@ -1,0 +1,395 @@
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::models::{ContainerUpdateBody, VolumeCreateRequest};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveContainerOptionsBuilder,
+    RenameContainerOptionsBuilder, RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
+};
+use futures_util::StreamExt;
+use tokio::runtime::Runtime;
+
+use super::docker::{ContainerSpec, Docker, FoundContainer, FoundVolume};
+use super::docker_body::{SETTINGS_LABEL, body, policy_from, policy_text};
+use super::docker_error::{refuse, said};
+use super::{HostError, Outcome};
+use crate::model::ImageRef;
+use crate::resource::LABEL;
+
+/// Every call that is not a pull must be answered in this time.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A pull ends when nothing came for this long.
+const PULL_STALL: Duration = Duration::from_secs(120);
+
+/// The engine behind `/var/run/docker.sock`.
+#[derive(Default)]
+pub struct RealDocker {
+    connection: OnceLock<(Runtime, bollard::Docker)>,
+}
+
+impl RealDocker {
+    fn connection(&self) -> Result<&(Runtime, bollard::Docker), HostError> {
+        if let Some(connection) = self.connection.get() {
+            return Ok(connection);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| HostError::Unexpected(format!("cannot make a runtime: {error}")))?;
+        let docker = runtime
+            .block_on(async {
+                let docker = bollard::Docker::connect_with_unix(
+                    "/var/run/docker.sock",
+                    LIMIT.as_secs(),
+                    bollard::API_DEFAULT_VERSION,
+                )?;
+                // Never pinned: engines refuse versions that are too new and, since 29, too old.
+                tokio::time::timeout(Duration::from_secs(10), docker.negotiate_version())
+                    .await
+                    .map_err(|_| Error::RequestTimeoutError)?
+            })
+            .map_err(|error| refuse(&error))?;
+        Ok(self.connection.get_or_init(|| (runtime, docker)))
+    }
+
+    fn call<T, F>(&self, work: impl FnOnce(bollard::Docker) -> F) -> Result<T, HostError>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let (runtime, docker) = self.connection()?;
+        let work = work(docker.clone());
+        runtime
+            .block_on(async {
+                tokio::time::timeout(LIMIT, work)
+                    .await
+                    .map_err(|_| Error::RequestTimeoutError)?
+            })
+            .map_err(|error| refuse(&error))
+    }
+
+    fn call_if_there<T, F>(
+        &self,
+        work: impl FnOnce(bollard::Docker) -> F,
+    ) -> Result<Option<T>, HostError>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        self.call(|docker| async { absent_is_none(work(docker).await) })
+    }
+}
+
+fn absent_is_none<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::DockerResponseServerError {
+            status_code: 404, ..
+        }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Docker for RealDocker {
+    fn version(&self) -> Result<String, HostError> {
+        self.call(|docker| async move { Ok(docker.version().await?.version.unwrap_or_default()) })
+    }
+
+    fn image_id(&self, image: &ImageRef) -> Result<Option<String>, HostError> {
+        let found =
+            self.call_if_there(|docker| async move { docker.inspect_image(image.as_str()).await })?;
+        Ok(found.and_then(|image| image.id))
+    }
+
+    fn pull(&self, image: &ImageRef, progress: &mut dyn FnMut(&str)) -> Result<(), HostError> {
+        let (runtime, docker) = self.connection()?;
+        let failed = |message: String| HostError::Docker {
+            message: format!("cannot pull {image}: {message}"),
+            help: "without a network: `docker load` the image from a file on another machine, then run it again",
+        };
+        runtime.block_on(async {
+            let options = CreateImageOptionsBuilder::new()
+                .from_image(image.as_str())
+                .build();
+            let mut stream = std::pin::pin!(docker.create_image(Some(options), None, None));
+            loop {
+                let next = tokio::time::timeout(PULL_STALL, stream.next())
+                    .await
+                    .map_err(|_| failed(format!("nothing came for {} s", PULL_STALL.as_secs())))?;
+                let Some(item) = next else { return Ok(()) };
+                // The answer began with 200: what went wrong later stands in the stream.
+                let info = item.map_err(|error| failed(said(&error)))?;
+                if let Some(error) = info.error_detail {
+                    return Err(failed(error.message.unwrap_or_default()));
+                }
+                if let Some(status) = info.status {
+                    progress(&match info.id {
+                        Some(layer) => format!("{layer}: {status}"),
+                        None => status,
+                    });
+                }
+            }
+        })
+    }
+
+    fn remove_image(&self, image: &ImageRef) -> Result<(), HostError> {
+        self.call(|docker| async move {
+            match docker
+                .remove_image(
+                    image.as_str(),
+                    None::<bollard::query_parameters::RemoveImageOptions>,
+                    None,
+                )
+                .await
+            {
+                Ok(_)
+                | Err(Error::DockerResponseServerError {
+                    status_code: 404 | 409,
+                    ..
+                }) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn volume(&self, name: &str) -> Result<Option<FoundVolume>, HostError> {
+        let found =
+            self.call_if_there(|docker| async move { docker.inspect_volume(name).await })?;
+        Ok(found.map(|volume| FoundVolume {
+            stack: volume.labels.get(LABEL).cloned(),
+        }))
+    }
+
+    fn create_volume(&self, name: &str, stack: &str) -> Result<(), HostError> {
+        self.call(|docker| async move {
+            let request = VolumeCreateRequest {
+                name: Some(name.to_owned()),
+                labels: Some(HashMap::from([(LABEL.to_owned(), stack.to_owned())])),
+                ..VolumeCreateRequest::default()
+            };
+            docker.create_volume(request).await.map(|_| ())
+        })
+    }
+
+    fn remove_volume(&self, name: &str) -> Result<(), HostError> {
+        self.call_if_there(|docker| async move {
+            docker
+                .remove_volume(name, None::<bollard::query_parameters::RemoveVolumeOptions>)
+                .await
+        })
+        .map(|_| ())
+    }
+
+    fn container(&self, name: &str) -> Result<Option<FoundContainer>, HostError> {
+        let found = self.call_if_there(|docker| async move {
+            docker
+                .inspect_container(
+                    name,
+                    None::<bollard::query_parameters::InspectContainerOptions>,
+                )
+                .await
+        })?;
+        let Some(found) = found else { return Ok(None) };
+        let config = found.config.unwrap_or_default();
+        let labels = config.labels.unwrap_or_default();
+        let state = found.state.unwrap_or_default();
+        let host = found.host_config.unwrap_or_default();
+        let ports = found
+            .network_settings
+            .and_then(|network| network.ports)
+            .unwrap_or_default();
+        Ok(Some(FoundContainer {
+            stack: labels.get(LABEL).cloned(),
+            settings: labels.get(SETTINGS_LABEL).cloned(),
+            running: state.running.unwrap_or(false),
+            exit_code: state.exit_code.unwrap_or_default(),
+            auto_remove: host.auto_remove.unwrap_or(false),
+            health: state
+                .health
+                .and_then(|health| health.status)
+                .map(|status| status.to_string())
+                .unwrap_or_default(),
+            image_id: found.image.unwrap_or_default(),
+            image: config.image.unwrap_or_default(),
+            restart_policy: host
+                .restart_policy
+                .map(|policy| policy_text(&policy))
+                .unwrap_or_default(),
+            volumes: found
+                .mounts
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|mount| Some((mount.destination?, mount.name?)))
+                .collect(),
+            published: ports
+                .into_values()
+                .flatten()
+                .flatten()
+                .map(|binding| {
+                    format!(
+                        "{}:{}",
+                        binding.host_ip.unwrap_or_default(),
+                        binding.host_port.unwrap_or_default()
+                    )
+                })
+                .collect(),
+        }))
+    }
+
+    fn run(&self, spec: &ContainerSpec) -> Result<(), HostError> {
+        self.call(|docker| async move {
+            let options = CreateContainerOptionsBuilder::new()
+                .name(&spec.name)
+                .build();
+            docker.create_container(Some(options), body(spec)).await?;
+            match docker
+                .start_container(
+                    &spec.name,
+                    None::<bollard::query_parameters::StartContainerOptions>,
+                )
+                .await
+            {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    let force = RemoveContainerOptionsBuilder::new().force(true).build();
+                    let _ = docker.remove_container(&spec.name, Some(force)).await;
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    fn start(&self, name: &str) -> Result<(), HostError> {
+        self.call(|docker| async move {
+            docker
+                .start_container(
+                    name,
+                    None::<bollard::query_parameters::StartContainerOptions>,
+                )
+                .await
+        })
+    }
+
+    fn restart(&self, name: &str) -> Result<(), HostError> {
+        self.call(|docker| async move {
+            docker
+                .restart_container(
+                    name,
+                    Some(RestartContainerOptionsBuilder::new().t(30).build()),
+                )
+                .await
+        })
+    }
+
+    fn stop(&self, name: &str) -> Result<(), HostError> {
+        self.call_if_there(|docker| async move {
+            docker
+                .stop_container(name, Some(StopContainerOptionsBuilder::new().t(30).build()))
+                .await
+        })
+        .map(|_| ())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), HostError> {
+        self.stop(name)?;
+        self.call_if_there(|docker| async move {
+            docker
+                .remove_container(
+                    name,
+                    Some(RemoveContainerOptionsBuilder::new().force(true).build()),
+                )
+                .await
+        })
+        .map(|_| ())
+    }
+
+    fn rename(&self, name: &str, new: &str, restart_policy: &str) -> Result<(), HostError> {
+        let policy = policy_from(restart_policy);
+        self.call(|docker| async move {
+            let update = ContainerUpdateBody {
+                restart_policy: Some(policy),
+                ..ContainerUpdateBody::default()
+            };
+            docker.update_container(name, update).await?;
+            docker
+                .rename_container(name, RenameContainerOptionsBuilder::new().name(new).build())
+                .await
+        })
+    }
+
+    fn exec(&self, name: &str, argv: &[&str]) -> Result<Outcome, HostError> {
+        self.call(|docker| async move {
+            let config = bollard::models::ExecConfig {
+                cmd: Some(argv.iter().map(|arg| (*arg).to_owned()).collect()),
+                attach_stdout: Some(true),
+                attach_stderr: Some(true),
+                ..bollard::models::ExecConfig::default()
+            };
+            let exec = docker.create_exec(name, config).await?;
+            let (mut stdout, mut stderr) = (String::new(), String::new());
+            let started = docker
+                .start_exec(&exec.id, None::<bollard::exec::StartExecOptions>)
+                .await?;
+            if let bollard::exec::StartExecResults::Attached { mut output, .. } = started {
+                while let Some(part) = output.next().await {
+                    match part? {
+                        bollard::container::LogOutput::StdErr { message } => {
+                            stderr.push_str(&String::from_utf8_lossy(&message));
+                        }
+                        part => stdout.push_str(&String::from_utf8_lossy(&part.into_bytes())),
+                    }
+                }
+            }
+            let code = docker
+                .inspect_exec(&exec.id)
+                .await?
+                .exit_code
+                .and_then(|code| i32::try_from(code).ok());
+            Ok(Outcome {
+                code: code.unwrap_or(-1),
+                stdout,
+                stderr,
+            })
+        })
+    }
+
+    fn follow_logs(&self, name: &str, line: &mut dyn FnMut(&str) -> bool) -> Result<(), HostError> {
+        let (runtime, docker) = self.connection()?;
+        runtime.block_on(async {
+            let options = bollard::query_parameters::LogsOptionsBuilder::new()
+                .follow(true)
+                .stdout(true)
+                .stderr(true)
+                .timestamps(true)
+                .tail("0")
+                .build();
+            let mut stream = std::pin::pin!(docker.logs(name, Some(options)));
+            while let Some(part) = stream.next().await {
+                let bytes = part.map_err(|error| refuse(&error))?.into_bytes();
+                if !String::from_utf8_lossy(&bytes).lines().all(&mut *line) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn logs(&self, name: &str, lines: u32) -> Result<String, HostError> {
+        self.call(|docker| async move {
+            let options = bollard::query_parameters::LogsOptionsBuilder::new()
+                .stdout(true)
+                .stderr(true)
+                .timestamps(true)
+                .tail(&lines.to_string())
+                .build();
+            let mut stream = std::pin::pin!(docker.logs(name, Some(options)));
+            let mut text = String::new();
+            while let Some(part) = stream.next().await {
+                text.push_str(&String::from_utf8_lossy(&part?.into_bytes()));
+            }
+            Ok(text)
+        })
+    }
+}

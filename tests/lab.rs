@@ -1,0 +1,18 @@
+//! Real hosts: systemd as PID 1, real nginx, real Docker, real Redis. See `tests/lab/images` for how they are made.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "lab/adopt.rs"]
+mod adopt;
+#[path = "lab/bare.rs"]
+mod bare;
+#[path = "lab/change.rs"]
+mod change;
+#[path = "lab/load.rs"]
+mod load;
+#[path = "lab/refusals.rs"]
+mod refusals;
+#[path = "lab/sandbox.rs"]
+mod sandbox;
+#[path = "lab/site.rs"]
+mod site;
+mod support;

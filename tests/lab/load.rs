@@ -1,0 +1,104 @@
+//! Counts under load, and what must not lose one.
+
+use std::process::Command;
+
+use crate::site::{count, installed, token, wait_until_healthy};
+use crate::support::lab::{Host, Image};
+
+#[test]
+fn ten_thousand_counts_are_ten_thousand() {
+    let host = installed(Image::BookwormPrepared, "load12");
+    let token = token(&host);
+    let before = count(&host, &token);
+    ten_thousand(&host, &token);
+    assert_eq!(count(&host, &token), before + 10_001);
+
+    host.ok("docker restart redis-flask");
+    wait_until_healthy(&host, "Redis to be back");
+    assert_eq!(count(&host, &token), before + 10_002);
+
+    host.reboot();
+    wait_until_healthy(&host, "the site to be back");
+    assert_eq!(count(&host, &token), before + 10_003);
+
+    a_newer_binary_upgrades(&host);
+    assert_eq!(count(&host, &token), before + 10_004);
+    the_firewall_is_told(&host);
+}
+
+/// 256 in flight, over TLS, with a client that counts what is not 200.
+fn ten_thousand(host: &Host, token: &str) {
+    let url = format!("https://{}/flask/api/count", host.ip());
+    let output = Command::new("ab")
+        .args([
+            "-q",
+            "-k",
+            "-n",
+            "10000",
+            "-c",
+            "256",
+            "-H",
+            &format!("Authorization: Bearer {token}"),
+            &url,
+        ])
+        .output()
+        .expect("ab is installed by tests/run");
+    let report = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        report.contains("Complete requests:      10000"),
+        "{report}{complaints}"
+    );
+    assert!(!report.contains("Non-2xx responses"), "{report}");
+    // A count grows by a digit now and then: only lengths may differ.
+    let failed = report.lines().find(|line| line.contains("(Connect:"));
+    assert!(
+        failed.is_none_or(
+            |line| line.contains("Connect: 0, Receive: 0") && line.contains("Exceptions: 0")
+        ),
+        "{report}"
+    );
+}
+
+fn a_newer_binary_upgrades(host: &Host) {
+    // Another build: the same program with a byte behind its end.
+    host.ok("cp /root/tavernctl /root/newer && printf x >> /root/newer && chmod 755 /root/newer");
+    let pid = host.ok("systemctl show -p MainPID --value tavern-counter");
+    let output = host.ok("/root/newer install --yes 2>&1");
+    assert!(
+        output.contains("binary:/usr/local/bin/tavernctl"),
+        "{output}"
+    );
+    host.ok("cmp /root/newer /usr/local/bin/tavernctl");
+    assert_ne!(
+        host.ok("systemctl show -p MainPID --value tavern-counter"),
+        pid
+    );
+    assert_eq!(
+        host.ok("tavernctl install --yes").trim(),
+        "Nothing to change."
+    );
+}
+
+/// ufw is told of SSH's real port while it is active, and never switched on.
+fn the_firewall_is_told(host: &Host) {
+    assert!(host.ok("ufw status").contains("inactive"));
+    host.ok("ufw --force enable");
+    assert!(!host.ok("ufw status").contains("443/tcp"));
+    host.ok("tavernctl install --yes");
+    let rules = host.ok("ufw status");
+    assert!(
+        rules.contains("80/tcp") && rules.contains("443/tcp"),
+        "{rules}"
+    );
+    assert_eq!(
+        host.ok("tavernctl install --yes").trim(),
+        "Nothing to change."
+    );
+    host.ok("tavernctl uninstall --yes");
+    let rules = host.ok("ufw status");
+    assert!(
+        rules.contains("Status: active") && !rules.contains("443/tcp"),
+        "{rules}"
+    );
+}
