@@ -1,5 +1,10 @@
 //! Real hosts: systemd as PID 1, real nginx, real Docker, real Redis. See `tests/lab/images` for how they are made.
-#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 #[path = "lab/adopt.rs"]
 mod adopt;
@@ -13,6 +18,8 @@ mod load;
 mod refusals;
 #[path = "lab/sandbox.rs"]
 mod sandbox;
+#[path = "lab/secrets.rs"]
+mod secrets;
 #[path = "lab/site.rs"]
 mod site;
 mod support;

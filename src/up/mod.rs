@@ -81,6 +81,9 @@ pub fn place(
     let facts = Facts {
         ipv6: host.net.has_ipv6(),
         nginx: Some(version),
+        // Units are expanded too, and left out: there is no systemd here.
+        binary: "tavernctl".into(),
+        binary_is_packaged: true,
         ..Facts::default()
     };
     let desired = expand::expand(std::slice::from_ref(&stack), &facts, &layout, &edge)?;
