@@ -55,11 +55,11 @@ impl<'a> Running<'a> {
         let layout = &self.placed.layout;
         let (log, errors) = (layout.logs.join("nginx.log"), layout.logs.join("error.log"));
         self.host.files.remove(&errors)?;
-        let arguments = web_server::arguments(layout, self.placed.version);
+        let (program, arguments) = web_server::command(layout, self.placed.version);
         Ok(Member {
             name: "nginx".to_owned(),
             // The master ends its workers on SIGTERM, and would leave them on SIGKILL.
-            child: Child::start("nginx", &arguments, Signal::SIGTERM, &log, None)?,
+            child: Child::start(program, &arguments, Signal::SIGTERM, &log, None)?,
             goodbye: Signal::SIGQUIT,
             logs: [log, errors],
         })

@@ -75,17 +75,20 @@ fn install_quietly(host: &Host) -> Result<(), UpError> {
 }
 
 /// What nginx is started with: the private configuration, and no word to the system's log.
-pub(super) fn arguments(layout: &Layout, version: NginxVersion) -> Vec<String> {
+pub(super) fn command(layout: &Layout, version: NginxVersion) -> (&'static str, Vec<String>) {
     let at = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
-    let mut arguments = vec![
-        "-p".to_owned(),
-        at(layout.run.clone()),
-        "-c".to_owned(),
-        at(layout.nginx.join("nginx.conf")),
-    ];
+    let (program, mut arguments) = (
+        "nginx",
+        vec![
+            "-p".to_owned(),
+            at(layout.run.clone()),
+            "-c".to_owned(),
+            at(layout.nginx.join("nginx.conf")),
+        ],
+    );
     // Older ones try the system's log first, and complain.
     if version >= NginxVersion(1, 19, 5) {
         arguments.extend(["-e".to_owned(), at(layout.logs.join("error.log"))]);
     }
-    arguments
+    (program, arguments)
 }
