@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Host, HostError, Listener};
-use crate::model::{Facts, NginxVersion};
+use super::{Host, HostError, Invocation, Listener};
+use crate::model::{Facts, NginxVersion, UfwFacts};
 
 const BINARY: &str = "/usr/local/bin/tavernctl";
 const PACKAGED_BINARY: &str = "/usr/bin/tavernctl";
@@ -30,6 +30,12 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
         missing.push("docker-cli");
     }
     let packaged = is_packaged(host);
+    let ufw = host.firewall.state()?;
+    // Asked only where it matters: the plan of a host without a firewall need not wait for it.
+    let ssh_ports = match ufw {
+        UfwFacts::Active => ssh_ports(&host.net.listeners(), &ssh_socket(host)),
+        UfwFacts::Inactive => Vec::new(),
+    };
     Ok(Facts {
         hostname: nix::unistd::gethostname()
             .map(|name| name.to_string_lossy().into_owned())
@@ -39,8 +45,8 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
         // What apt would install decides the syntax as well as what is installed.
         nginx: nginx.or_else(|| NginxVersion::of_package(known.get("nginx")?)),
         missing_packages: missing.into_iter().map(str::to_owned).collect(),
-        ufw: host.firewall.state()?,
-        ssh_ports: ssh_ports(&host.net.listeners()),
+        ufw,
+        ssh_ports,
         binary: PathBuf::from(if packaged { PACKAGED_BINARY } else { BINARY }),
         binary_is_packaged: packaged,
     })
@@ -74,23 +80,65 @@ fn candidates(host: &Host, missing: &[&str]) -> Result<BTreeMap<String, String>,
     }
 }
 
-/// The ports of sshd, or of systemd where it listens for sshd. Empty when no sshd runs.
-fn ssh_ports(listeners: &[Listener]) -> Vec<u16> {
-    let mut ports: Vec<_> = listeners
+/// The ports that lead to sshd: its own, and those that systemd holds for it (Ubuntu's `ssh.socket`).
+fn ssh_ports(listeners: &[Listener], socket: &str) -> Vec<u16> {
+    let own = listeners
         .iter()
         .filter(|listener| !listener.address.is_loopback())
-        .filter(|listener| match &listener.owner {
-            Some((_, name)) => name == "sshd" || (name == "systemd" && listener.port == 22),
-            None => false,
+        .filter(|listener| {
+            listener
+                .owner
+                .as_ref()
+                .is_some_and(|(_, name)| name == "sshd")
         })
-        .map(|listener| listener.port)
-        .collect();
+        .map(|listener| listener.port);
+    // `Listen=[::]:2222 (Stream)`
+    let held = socket.lines().filter_map(|line| {
+        let endpoint = line.strip_prefix("Listen=")?.strip_suffix(" (Stream)")?;
+        endpoint.rsplit(':').next()?.parse().ok()
+    });
+    let mut ports: Vec<_> = own.chain(held).collect();
     ports.sort_unstable();
     ports.dedup();
     ports
 }
 
+/// What systemd listens on for sshd, in `systemctl show`'s words; nothing where it does not.
+fn ssh_socket(host: &Host) -> String {
+    let args = ["show", "--property=ActiveState,Listen", "ssh.socket"];
+    let outcome = host.processes.run(&Invocation::new("systemctl", &args));
+    let text = outcome.map(|outcome| outcome.stdout).unwrap_or_default();
+    if text.lines().any(|line| line == "ActiveState=active") {
+        text
+    } else {
+        String::new()
+    }
+}
+
 /// Whether a package brought tavernctl: then the package upgrades it, and it runs from there.
 fn is_packaged(host: &Host) -> bool {
     Path::new(PACKAGED_BINARY).exists() && host.packages.owner_of(PACKAGED_BINARY).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sshs_ports_are_its_own_and_those_held_for_it() {
+        let listener = |address: &str, port, name: &str| Listener {
+            address: address.parse().unwrap(),
+            port,
+            owner: Some((1, name.to_owned())),
+        };
+        let listeners = [
+            listener("0.0.0.0", 2200, "sshd"),
+            listener("127.0.0.1", 6010, "sshd"),
+            listener("0.0.0.0", 22, "systemd"),
+        ];
+        let socket =
+            "ActiveState=active\nListen=0.0.0.0:2222 (Stream)\nListen=[::]:2222 (Stream)\n";
+        assert_eq!(ssh_ports(&listeners, socket), [2200, 2222]);
+        assert_eq!(ssh_ports(&listeners, ""), [2200]);
+    }
 }

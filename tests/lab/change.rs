@@ -12,9 +12,21 @@ fn debian_13_changes() {
     let host = installed(Image::TrixiePrepared, "change13");
     the_stack_file_decides(&host);
     a_hand_edit_is_shown_then_replaced(&host);
-    a_killed_run_is_finished_by_the_next(&host);
+    a_killed_run_is_finished_by_the_next(&host, 10);
     a_failed_step_is_undone(&host);
     an_account_comes_and_goes(&host);
+}
+
+#[test]
+#[ignore = "longer: tests/full"]
+fn sixty_kills_on_debian_12() {
+    a_killed_run_is_finished_by_the_next(&installed(Image::BookwormPrepared, "kills12"), 60);
+}
+
+#[test]
+#[ignore = "longer: tests/full"]
+fn sixty_kills_on_debian_13() {
+    a_killed_run_is_finished_by_the_next(&installed(Image::TrixiePrepared, "kills13"), 60);
 }
 
 fn edit(host: &Host, from: &str, to: &str) {
@@ -69,11 +81,11 @@ fn a_hand_edit_is_shown_then_replaced(host: &Host) {
     exits(&host.sh("tavernctl plan"), 0);
 }
 
-/// Killed at ten moments of a run that changes much; whatever was half done, the next run ends it.
-fn a_killed_run_is_finished_by_the_next(host: &Host) {
+/// Killed at moments spread over a run that changes much; whatever was half done, the next run ends it.
+fn a_killed_run_is_finished_by_the_next(host: &Host, moments: u32) {
     let token = token(host);
     let mut visits = count(host, &token);
-    for moment in 1..=10 {
+    for moment in 1..=moments {
         let port = if moment % 2 == 1 {
             "alias = \"flask-app\""
         } else {
@@ -92,8 +104,8 @@ fn a_killed_run_is_finished_by_the_next(host: &Host) {
         };
         edit(host, from, to);
         host.sh(&format!(
-            "timeout --signal=KILL 0.{:02} tavernctl install --yes",
-            moment * 6
+            "timeout --signal=KILL {:.3} tavernctl install --yes",
+            0.6 * f64::from(moment) / f64::from(moments)
         ));
         let output = host.sh("tavernctl install --yes");
         exits(&output, 0);

@@ -102,3 +102,24 @@ fn the_firewall_is_told(host: &Host) {
         "{rules}"
     );
 }
+
+/// Requests go on while the app restarts again and again: the socket keeps them, none is refused or counted twice.
+#[test]
+#[ignore = "longer: tests/full"]
+fn a_hundred_thousand_counts_over_twenty_restarts() {
+    let host = installed(Image::TrixiePrepared, "restarts13");
+    let token = token(&host);
+    let before = count(&host, &token);
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| (0..10).for_each(|_| ten_thousand(&host, &token)));
+        let mut restarts = 0;
+        while !load.is_finished() && restarts < 20 {
+            host.ok("tavernctl restart");
+            restarts += 1;
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+        load.join().expect("no request failed");
+        assert!(restarts >= 10, "only {restarts} restarts under load");
+    });
+    assert_eq!(count(&host, &token), before + 100_001);
+}
