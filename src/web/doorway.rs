@@ -2,6 +2,7 @@
 //! watchdog can come in through it.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use axum::serve::Listener;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
+
+use super::traffic::{Counted, Traffic};
 
 /// Says that the service is leaving.
 #[derive(Debug, Default)]
@@ -30,6 +33,8 @@ pub struct Doorway {
     listener: UnixListener,
     visitors: mpsc::Receiver<UnixStream>,
     open: watch::Receiver<bool>,
+    traffic: Arc<Traffic>,
+    drain: Arc<Drain>,
 }
 
 /// The side door: what goes in here is accepted as if it had come through the socket.
@@ -41,12 +46,16 @@ impl Doorway {
     pub fn new(
         listener: std::os::unix::net::UnixListener,
         open: watch::Receiver<bool>,
+        traffic: Arc<Traffic>,
+        drain: Arc<Drain>,
     ) -> io::Result<(Self, SideDoor)> {
         let (sender, visitors) = mpsc::channel(1);
         let doorway = Self {
             listener: UnixListener::from_std(listener)?,
             visitors,
             open,
+            traffic,
+            drain,
         };
         Ok((doorway, SideDoor(sender)))
     }
@@ -63,17 +72,17 @@ impl SideDoor {
 }
 
 impl Listener for Doorway {
-    type Io = UnixStream;
+    type Io = Counted;
     type Addr = ();
 
-    async fn accept(&mut self) -> (UnixStream, ()) {
+    async fn accept(&mut self) -> (Counted, ()) {
         loop {
             tokio::select! {
                 biased;
                 () = closed(&mut self.open) => std::future::pending().await,
-                Some(visitor) = self.visitors.recv() => return (visitor, ()),
+                Some(visitor) = self.visitors.recv() => return (Counted::uncounted(visitor), ()),
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => return (stream, ()),
+                    Ok((stream, _)) => return (Counted::new(stream, &self.traffic, &self.drain), ()),
                     Err(error) if is_of_the_peer(&error) => {}
                     Err(error) => {
                         // out of descriptors or memory: what is open goes on, new ones wait

@@ -19,14 +19,17 @@ use tracing::{info, warn};
 
 use super::doorway::{Doorway, Drain, SideDoor};
 use super::health::{Health, State};
+use super::traffic::Traffic;
 
 /// After this a service without its store is ready all the same, and says that it is degraded.
 const READY_BOUND: Duration = Duration::from_millis(1500);
-/// While leaving, answers still go out this long with `Connection: close`, so that nginx gives up
-/// its idle connections by itself. A connection closed under it could take a request along.
-const FAREWELL: Duration = Duration::from_millis(150);
+/// While leaving, answers go out with `Connection: close` until no connection from before is left:
+/// one closed under nginx could take a request along. nginx gives up its idle ones after a second
+/// (`keepalive_timeout` of the upstream), so this is reached before the bound.
+const FAREWELL_BOUND: Duration = Duration::from_millis(1500);
 /// For connections accepted just before the door closed: their request is on its way.
-const LAST_ARRIVALS: Duration = Duration::from_millis(20);
+const LAST_ARRIVALS_BOUND: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Requests still running after this are cut off.
 const DRAIN_BOUND: Duration = Duration::from_secs(10);
 
@@ -59,11 +62,17 @@ pub async fn run(service: Service) -> Result<(), LifecycleError> {
 async fn run_until(service: Service, mut stop: mpsc::Receiver<()>) -> Result<(), LifecycleError> {
     let (door, open) = watch::channel(true);
     let (leave, leaving) = watch::channel(false);
+    let traffic = Arc::new(Traffic::default());
     let mut servers = JoinSet::new();
     let mut side_doors = Vec::new();
     for listener in service.listeners {
-        let (doorway, side_door) =
-            Doorway::new(listener, open.clone()).map_err(LifecycleError::Listener)?;
+        let (doorway, side_door) = Doorway::new(
+            listener,
+            open.clone(),
+            Arc::clone(&traffic),
+            Arc::clone(&service.drain),
+        )
+        .map_err(LifecycleError::Listener)?;
         side_doors.push(side_door);
         let mut leaving = leaving.clone();
         let server =
@@ -87,13 +96,16 @@ async fn run_until(service: Service, mut stop: mpsc::Receiver<()>) -> Result<(),
     info!(state = "stopping", "draining");
     let started = Instant::now();
     service.drain.start();
-    sleep(FAREWELL).await;
-    let _ = door.send(false);
-    sleep(LAST_ARRIVALS).await;
-    let _ = leave.send(true);
-    let drained = async { while servers.join_next().await.is_some() {} };
+    let goodbye = async {
+        until(FAREWELL_BOUND, || traffic.early() == 0).await;
+        let _ = door.send(false);
+        until(LAST_ARRIVALS_BOUND, || traffic.all() == 0).await;
+        let _ = leave.send(true);
+        let drained = async { while servers.join_next().await.is_some() {} };
+        timeout(DRAIN_BOUND, drained).await.is_ok()
+    };
     let in_time = tokio::select! {
-        result = timeout(DRAIN_BOUND, drained) => result.is_ok(),
+        in_time = goodbye => in_time,
         _ = stop.recv() => false,
     };
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -106,6 +118,14 @@ async fn run_until(service: Service, mut stop: mpsc::Receiver<()>) -> Result<(),
         );
     }
     Ok(())
+}
+
+/// Waits until it is so, but no longer than `bound`.
+async fn until(bound: Duration, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + bound;
+    while !is_so() && Instant::now() < end {
+        sleep(LOOK_AGAIN).await;
+    }
 }
 
 fn forward_signals(sender: mpsc::Sender<()>) -> io::Result<()> {

@@ -157,7 +157,8 @@ async fn the_watchdog_goes_through_the_door() {
     let socket = Socket::bind(directory.path());
     let (door, open) = watch::channel(true);
     let listener = socket.listener.try_clone().unwrap();
-    let (doorway, side_door) = Doorway::new(listener, open).unwrap();
+    let (doorway, side_door) =
+        Doorway::new(listener, open, Arc::default(), Arc::default()).unwrap();
     let router = Router::new().route("/", get(|| async { "alive" }));
     tokio::spawn(axum::serve(doorway, router).into_future());
     assert!(visit(&side_door, "/").await.unwrap());

@@ -14,3 +14,4 @@ pub mod problem;
 pub mod request_id;
 pub mod telemetry;
 pub mod token;
+pub mod traffic;
