@@ -10,6 +10,7 @@ use crate::stack::{SiteContent, Stack};
 /// What tavernctl carries below `www/`.
 #[derive(Embed)]
 #[folder = "www/"]
+#[exclude = "docs/*"]
 struct Pages;
 
 /// A page or picture by its name below `www/`.
