@@ -62,11 +62,11 @@ pub fn judge(expect: &Expect, hints: &Hints, answer: &Result<Answer, HostError>)
         Expect::AddressRefused if status == 403 => healthy("403, as declared"),
         Expect::PasswordAsked | Expect::AddressRefused if (200..400).contains(&status) => {
             unhealthy(format!(
-                "{status}: anybody gets in; `tavernctl drift` shows what changed the site"
+                "{status}: anybody gets in; `tavernctl plan` shows what changed"
             ))
         }
         Expect::AddressRefused if status == 401 => unhealthy(
-            "401 instead of 403: a password alone lets anybody in; `tavernctl drift` shows what changed the site",
+            "401 instead of 403: a password alone lets anybody in; `tavernctl plan` shows what changed",
         ),
         Expect::Redirected { to } => judge_redirect(answer, to),
         Expect::Named if status < 500 => healthy(format!("{status}")),
@@ -78,14 +78,14 @@ fn judge_redirect(answer: &Answer, to: &str) -> Judged {
     let location = answer.header("location").unwrap_or("");
     if !matches!(answer.status, 301 | 302 | 307 | 308) {
         unhealthy(format!(
-            "{} instead of a redirect to {to}: does another site take port 80? `tavernctl drift`",
+            "{} instead of a redirect to {to}: does another site take port 80? `tavernctl plan` shows what changed",
             answer.status
         ))
     } else if location.starts_with(to) {
         healthy(format!("{} to {to}", answer.status))
     } else {
         unhealthy(format!(
-            "{} to {}, not {to}: `tavernctl drift` shows what changed the site",
+            "{} to {}, not {to}: `tavernctl plan` shows what changed",
             answer.status,
             location.escape_default()
         ))
@@ -130,7 +130,7 @@ fn status_hint(status: u16, hints: &Hints) -> String {
             format!("is there an index.html in {directory} that www-data can read?")
         }
         (401, ..) => {
-            "it asks for a password the stack file does not ask for: `tavernctl drift`".into()
+            "it asks for a password the stack file does not ask for: `tavernctl plan` shows what changed".into()
         }
         (403, ..) => "the address is refused: `tavernctl access explain`".into(),
         (500, ..) => format!("is the password file readable for www-data? See {log}"),

@@ -112,6 +112,9 @@ fn judge(unit: &str, report: &UnitReport) -> Judged {
         ));
     }
     let text = report.status_text.trim();
+    if text.starts_with("degraded") {
+        return unhealthy(text);
+    }
     healthy(if text.is_empty() { &report.sub } else { text })
 }
 
@@ -160,7 +163,7 @@ mod tests {
             status_text: "degraded: store away".into(),
             ..good()
         };
-        assert_eq!(judge(service, &talks), healthy("degraded: store away"));
+        assert_eq!(judge(service, &talks), unhealthy("degraded: store away"));
         let faults: [fn(&mut UnitReport); 8] = [
             |report| report.load = "not-found".into(),
             |report| report.load = "masked".into(),

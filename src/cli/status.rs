@@ -7,7 +7,7 @@ use crate::engine::{Engine, Silent};
 use crate::host::{Host, HostError};
 use crate::mint;
 use crate::model::Layout;
-use crate::stack::Stack;
+use crate::stack::{SiteContent, Stack};
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  sudo tavernctl status")]
@@ -82,12 +82,20 @@ fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {
     text.push_str(&format!("  certificate {days}\n"));
     for site in &stack.sites {
         let guard = match &site.access {
+            None if matches!(site.content, SiteContent::App(_)) => "its own accounts".to_owned(),
             None => "open".to_owned(),
-            Some(access) => format!(
-                "{} accounts, {} ranges",
-                access.accounts.len(),
-                access.allow.len()
-            ),
+            Some(access) => {
+                let doors = [
+                    (access.accounts.len(), "account"),
+                    (access.allow.len(), "range"),
+                ];
+                let plural = |count: usize| if count == 1 { "" } else { "s" };
+                let texts = doors.iter().filter(|(count, _)| *count > 0);
+                let texts: Vec<_> = texts
+                    .map(|(n, what)| format!("{n} {what}{}", plural(*n)))
+                    .collect();
+                texts.join(", ")
+            }
         };
         text.push_str(&format!(
             "  site       {:<28} {guard}\n",

@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let left = Engine::new(&host, printer).uninstall(purge)?;
     if !left.kept.is_empty() {
         printer.out(
-            "Kept (remove with `sudo tavernctl uninstall --purge`, or install again to use it):",
+            "Kept for the next install; `uninstall --purge` with a copy of tavernctl removes it:",
         );
         left.kept
             .iter()

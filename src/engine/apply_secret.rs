@@ -110,7 +110,8 @@ impl Engine<'_> {
         Ok(text)
     }
 
-    fn note_passwords(
+    /// Keeps the lines of `names` for what `opens` names, replaces those of `made`; a file without a line goes.
+    pub(super) fn note_passwords(
         &self,
         opens: &str,
         names: &[String],
@@ -139,6 +140,9 @@ impl Engine<'_> {
         }
         if text == existing {
             return Ok(());
+        }
+        if text.is_empty() {
+            return Ok(self.host.files.remove(path)?);
         }
         Ok(self
             .host

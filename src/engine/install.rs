@@ -5,7 +5,7 @@ use super::apply_secret::NewAccount;
 use super::{Engine, EngineError, Lock, NamedStack};
 use crate::expand;
 use crate::host::gather;
-use crate::model::Mode;
+use crate::model::{Mode, UfwFacts};
 use crate::plan::{self, Plan};
 use crate::resource::{Content, Desired, File, Keep, Owner, Resource};
 use crate::stack::{Site, SiteContent, Stack};
@@ -127,7 +127,13 @@ impl Engine<'_> {
         );
         let observed = self.observe(&desired)?;
         let wanted: BTreeSet<_> = desired.iter().map(|d| d.resource.id()).collect();
-        let plan = plan::make(&desired, &observed, &receipt.knowledge(&wanted, adopt));
+        let mut knowledge = receipt.knowledge(&wanted, adopt);
+        if facts.ufw == UfwFacts::Inactive {
+            // Switched off for now: its rules are not ours to take away before it is on again.
+            let is_rule = |resource: &Resource| matches!(resource, Resource::Opening(_));
+            knowledge.orphans.retain(|resource| !is_rule(resource));
+        }
+        let plan = plan::make(&desired, &observed, &knowledge);
         Ok(Proposal {
             plan,
             stacks,
@@ -206,18 +212,7 @@ impl Engine<'_> {
             if receipt.entries.iter().any(|entry| entry.id == id) {
                 continue;
             }
-            let is_marked = match resource {
-                Resource::File(file) => file.keep == Keep::Managed,
-                Resource::Container(_)
-                | Resource::Unit(_)
-                | Resource::Nginx(_)
-                | Resource::Secret(_) => true,
-                Resource::Link(link) => link.target.ends_with("tavernctl"),
-                Resource::Group(group) => group.name.starts_with("tavern-"),
-                _ => resource
-                    .path()
-                    .is_some_and(|path| path.to_string_lossy().contains("tavern")),
-            };
+            let is_marked = self.is_marked(resource)?;
             receipt.record(
                 resource.clone(),
                 if is_marked {
@@ -233,6 +228,29 @@ impl Engine<'_> {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether it is ours by its mark, its label or its place, though no receipt says so.
+    fn is_marked(&self, resource: &Resource) -> Result<bool, EngineError> {
+        Ok(match resource {
+            Resource::Container(_) | Resource::Unit(_) | Resource::Nginx(_) => true,
+            Resource::File(file) if file.keep == Keep::Managed => true,
+            Resource::Link(link) => link.target.ends_with("tavernctl"),
+            Resource::Group(group) => group.name.starts_with("tavern-"),
+            Resource::Volume(volume) => {
+                let found = self.host.docker.volume(&volume.name)?;
+                found.is_some_and(|found| found.stack.as_ref() == Some(&volume.stack))
+            }
+            _ => resource.path().is_some_and(|path| {
+                let seeded = matches!(resource, Resource::File(_) | Resource::Directory(_));
+                path.starts_with(&self.layout.etc)
+                    || path.starts_with(&self.layout.run)
+                    || path.starts_with(&self.layout.state)
+                    || (seeded && path.starts_with(&self.layout.www))
+                    || (seeded && path.starts_with(&self.layout.logs))
+                    || matches!(resource, Resource::Binary(_))
+            }),
+        })
     }
 
     fn stack_file(&self, named: &NamedStack) -> Desired {

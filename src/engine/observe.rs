@@ -172,6 +172,9 @@ impl Engine<'_> {
             }
             Err(error) => return Ok(CertificateState::Broken(error.to_string())),
         }
+        if !info.is_own {
+            return Ok(CertificateState::Foreign);
+        }
         let now = self.host.clock.now();
         Ok(CertificateState::Present {
             names: info.names,

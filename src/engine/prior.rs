@@ -186,8 +186,8 @@ impl Engine<'_> {
             (Resource::Nginx(tree), Observed::Nginx(state)) => {
                 let mut paths = BTreeMap::new();
                 let rivals = state.rivals.iter().map(|rival| &rival.path);
-                let others = rivals.chain(&state.stale);
-                for path in tree.files.keys().chain(tree.links.keys()).chain(others) {
+                // Not what is stale: it is ours, and nobody's to be given back.
+                for path in tree.files.keys().chain(tree.links.keys()).chain(rivals) {
                     paths.insert(path.clone(), self.capture_path(path)?);
                 }
                 Prior::Nginx {

@@ -5,7 +5,7 @@ use super::journal::Record;
 use super::prior::{PathPrior, Prior};
 use super::receipt::Receipt;
 use super::{Engine, EngineError};
-use crate::resource::{Action, NginxTree, Resource, Unit};
+use crate::resource::{Action, NginxTree, Resource, SecretKind, Unit};
 
 impl Engine<'_> {
     /// Undoes the steps of a run that failed, newest first, then starts again what ran before it.
@@ -131,7 +131,16 @@ impl Engine<'_> {
             (Resource::Certificate(certificate), _) => self.remove_certificate(&certificate.path),
             (Resource::Secret(secret), _) => {
                 files.remove(&secret.path)?;
-                Ok(files.remove(&secret.passwords)?)
+                match &secret.kind {
+                    SecretKind::Key => Ok(()),
+                    SecretKind::Accounts { app, .. } => {
+                        self.note_passwords(&format!("app {app}"), &[], &[], &secret.passwords)
+                    }
+                }
+            }
+            (Resource::Htpasswd(htpasswd), _) => {
+                files.remove(&htpasswd.path)?;
+                self.note_passwords(&htpasswd.heading, &[], &[], &htpasswd.passwords)
             }
             (Resource::Image(image), _) => Ok(self.host.docker.remove_image(&image.reference)?),
             (Resource::Volume(volume), _) => Ok(self.host.docker.remove_volume(&volume.name)?),

@@ -79,7 +79,10 @@ impl Engine<'_> {
             }
             return Ok(());
         }
-        self.progress.begin(&format!("- {}", entry.id));
+        let stays = entry.prior == Prior::Present || matches!(entry.resource, Resource::Package(_));
+        if !stays {
+            self.progress.begin(&format!("- {}", entry.id));
+        }
         // An older tavernctl that was there before is no thing to give back.
         let prior = match entry.resource {
             Resource::Binary(_) => &Prior::Absent,
@@ -138,6 +141,10 @@ impl Engine<'_> {
             return self.save_receipt(receipt);
         }
         files.remove_tree(&self.layout.state)?;
+        // Forgotten by an earlier uninstall that kept what was in them.
+        for directory in files.list(&self.layout.credentials())? {
+            files.remove_directory(&directory)?;
+        }
         for directory in [
             self.layout.etc.join("tls"),
             self.layout.etc.join("htpasswd"),

@@ -60,9 +60,11 @@ pub fn expand(
         desired.extend(app::resources(stack, facts, layout)?);
         desired.push(certificate(stack, facts, layout));
         desired.extend(nginx::password_files(stack, layout));
+        desired.extend(nginx::log_files(stack, layout));
     }
-    desired.push(Resource::Nginx(nginx::tree(stacks, facts, layout, edge)?).into());
     desired.extend(base::openings(stacks, facts));
+    // Last: what it replaces is restored by the step itself, so no later step may fail.
+    desired.push(Resource::Nginx(nginx::tree(stacks, facts, layout, edge)?).into());
     Ok(desired)
 }
 

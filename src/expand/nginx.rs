@@ -7,7 +7,9 @@ use super::Edge;
 use super::app::base_path;
 use super::emit::{EmitError, emit};
 use crate::model::{Facts, Layout, Mode, NginxVersion};
-use crate::resource::{Desired, Htpasswd, NginxTree, Owner, Resource, ResourceId};
+use crate::resource::{
+    Content, Desired, File, Htpasswd, Keep, NginxTree, Owner, Resource, ResourceId,
+};
 use crate::stack::{Require, Site, SiteContent, Stack};
 
 /// Stands in the rendered files where the hash over all of them goes.
@@ -46,6 +48,36 @@ pub(super) fn password_files(stack: &Stack, layout: &Layout) -> Vec<Desired> {
         });
     }
     desired
+}
+
+/// The logs, made before nginx would make them readable by everybody: they hold visitors' addresses.
+pub(super) fn log_files(stack: &Stack, layout: &Layout) -> Vec<Desired> {
+    let own = [
+        format!("{}.access", stack.name),
+        format!("{}.error", stack.name),
+    ];
+    let redirect = [format!("{}-redirect.access", stack.name)];
+    let sites = stack.sites.iter().flat_map(|site| {
+        ["access", "error"].map(|kind| format!("{}-{}.{kind}", stack.name, site.name))
+    });
+    own.into_iter()
+        .chain(redirect)
+        .chain(sites)
+        .map(|stem| {
+            // As Debian's own logs, and as its rotation makes them.
+            let file = File {
+                path: layout.logs.join(format!("{stem}.log")),
+                mode: Mode(0o640),
+                owner: Owner {
+                    user: "www-data".into(),
+                    group: "adm".into(),
+                },
+                content: Content::Text(String::new()),
+                keep: Keep::Seeded,
+            };
+            Resource::File(file).into()
+        })
+        .collect()
 }
 
 /// nginx's files and links for these stacks.

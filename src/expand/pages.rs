@@ -47,12 +47,14 @@ pub(super) fn directories(stacks: &[Stack], layout: &Layout) -> Vec<Desired> {
     desired
 }
 
-/// The pages a new site begins with. A site that tavernctl has no pages for begins empty.
+/// The pages a new site begins with: its own if tavernctl carries them, else one to be replaced.
 pub(super) fn seeds(stack: &Stack, layout: &Layout) -> Vec<Desired> {
     let mut desired = Vec::new();
     for site in seeded_sites(stack) {
-        let prefix = format!("{}/{site}/", stack.name);
-        for name in Pages::iter().filter(|name| name.starts_with(&prefix)) {
+        let own = format!("{}/{site}/", stack.name);
+        let is_known = Pages::iter().any(|name| name.starts_with(&own));
+        let prefix = if is_known { own.as_str() } else { "new/" };
+        for name in Pages::iter().filter(|name| name.starts_with(prefix)) {
             let file = File {
                 path: layout
                     .site_root(&stack.name, site)

@@ -9,6 +9,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
 use x509_parser::extensions::GeneralName;
 
+/// By this a certificate that Tavern made is told from one that somebody put in its place.
+const ORGANIZATION: &str = "Tavern self-signed";
+
 /// Why something could not be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
@@ -45,6 +48,8 @@ pub struct CertificateInfo {
     pub not_after: OffsetDateTime,
     /// Serial number in hexadecimal.
     pub serial: String,
+    /// Signed by itself, and made here.
+    pub is_own: bool,
     /// The certificate itself.
     pub der: Vec<u8>,
 }
@@ -66,7 +71,7 @@ pub fn self_signed(names: &[String], days: u16, now: OffsetDateTime) -> Result<P
     );
     params
         .distinguished_name
-        .push(DnType::OrganizationName, "Tavern self-signed");
+        .push(DnType::OrganizationName, ORGANIZATION);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let mut serial = [0; 16];
@@ -109,6 +114,11 @@ pub fn read_certificate(pem: &[u8]) -> Result<CertificateInfo, MintError> {
         not_before: parsed.validity().not_before.to_datetime(),
         not_after: parsed.validity().not_after.to_datetime(),
         serial: parsed.raw_serial_as_string(),
+        is_own: parsed.issuer() == parsed.subject()
+            && parsed
+                .issuer()
+                .iter_organization()
+                .any(|name| name.as_str() == Ok(ORGANIZATION)),
         der: der.to_vec(),
     })
 }
@@ -163,6 +173,7 @@ mod tests {
         let pair = self_signed(&names(), 397, now).unwrap();
         let info = read_certificate(pair.certificate.as_bytes()).unwrap();
         assert_eq!(info.names, names());
+        assert!(info.is_own);
         assert!(info.not_before < now && info.not_after - info.not_before <= Duration::days(398));
         assert!(key_fits(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap());
         assert!(pair.key.starts_with("-----BEGIN PRIVATE KEY"));

@@ -23,6 +23,8 @@ pub enum CertificateState {
     Absent,
     /// Key and certificate do not fit, or cannot be read.
     Broken(String),
+    /// There, and made by somebody else: theirs to renew; `check` counts its days.
+    Foreign,
     /// There.
     Present {
         /// Names and addresses it covers.
@@ -43,6 +45,7 @@ impl Certificate {
     pub(super) fn compare(&self, state: &CertificateState) -> Option<Change> {
         match state {
             CertificateState::Absent => Some(Change::new(Action::Create, "not made yet")),
+            CertificateState::Foreign => None,
             CertificateState::Broken(why) => Some(Change::new(Action::Update, why.clone())),
             CertificateState::Present { begun: false, .. } => Some(Change::new(
                 Action::Update,
@@ -66,5 +69,49 @@ impl Certificate {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> Certificate {
+        Certificate {
+            path: "/etc/tavern/tls/a".into(),
+            names: vec!["a.example".into()],
+            days: 397,
+        }
+    }
+
+    fn present(names: &[&str], days_left: i64, begun: bool) -> CertificateState {
+        CertificateState::Present {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            days_left,
+            begun,
+        }
+    }
+
+    #[test]
+    fn made_anew_when_a_third_of_its_life_is_left_or_a_name_is_missing() {
+        assert_eq!(
+            wanted().compare(&present(&["a.example", "b"], 133, true)),
+            None
+        );
+        for state in [
+            present(&["a.example"], 131, true),
+            present(&["b.example"], 300, true),
+            present(&["a.example"], 300, false),
+            CertificateState::Absent,
+            CertificateState::Broken("no".into()),
+        ] {
+            assert!(wanted().compare(&state).is_some(), "{state:?}");
+        }
+    }
+
+    /// bug: a certificate of the owner's with 90 days was replaced by a self-signed one.
+    #[test]
+    fn somebody_elses_is_left_alone() {
+        assert_eq!(wanted().compare(&CertificateState::Foreign), None);
     }
 }

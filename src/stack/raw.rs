@@ -17,7 +17,7 @@ pub(super) struct RawStack {
     #[serde(default)]
     pub(super) site: Vec<Spanned<RawSite>>,
     #[serde(default)]
-    pub(super) app: BTreeMap<Name, RawApp>,
+    pub(super) app: BTreeMap<Name, Spanned<RawApp>>,
     #[serde(default)]
     pub(super) container: BTreeMap<Name, RawContainer>,
     #[serde(default)]

@@ -275,7 +275,26 @@ impl Validation<'_> {
         })
     }
 
-    fn app(&self, name: Name, raw: RawApp, containers: &[Container]) -> Result<App, StackError> {
+    fn app(
+        &self,
+        name: Name,
+        raw: Spanned<RawApp>,
+        containers: &[Container],
+    ) -> Result<App, StackError> {
+        let span = raw.span();
+        let raw = raw.into_inner();
+        if raw.accounts.is_empty() {
+            let message = format!("app `{name}` has no accounts: nobody could log in");
+            return self.fault(span, message, "add `accounts = [\"…\"]`");
+        }
+        if raw.needs.is_empty() {
+            let message = format!("app `{name}` has nowhere to keep its count");
+            return self.fault(
+                span,
+                message,
+                "add `needs = [\"…\"]` with a container of kind `redis`",
+            );
+        }
         for need in &raw.needs {
             if !containers
                 .iter()

@@ -31,7 +31,9 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 pub enum AccountError {
     #[error("accounts, line {line}: {reason}")]
     Line { line: usize, reason: &'static str },
-    #[error("accounts: no account in it, so nobody could log in\nhelp: tavernctl user add NAME")]
+    #[error(
+        "accounts: no account in it, so nobody could log in\nhelp: name one in `accounts` of the app in its stack file, then `tavernctl install`"
+    )]
     NoAccount,
     #[error("a password cannot be hashed: {0}")]
     Hash(String),

@@ -15,6 +15,9 @@ fn debian_13_changes() {
     a_killed_run_is_finished_by_the_next(&host, 10);
     a_failed_step_is_undone(&host);
     an_account_comes_and_goes(&host);
+    an_undone_credential_takes_no_passwords_along(&host);
+    a_certificate_put_in_by_hand_stays(&host);
+    uninstalled_in_two_steps(&host);
 }
 
 #[test]
@@ -192,4 +195,47 @@ fn an_account_comes_and_goes(host: &Host) {
             .read("/etc/tavern/credentials/counter/passwords")
             .contains("guest")
     );
+}
+
+/// bug: undoing a credential took the passwords of accounts that were there before along.
+fn an_undone_credential_takes_no_passwords_along(host: &Host) {
+    host.ok("rm /etc/tavern/credentials/counter/redis-password");
+    let passwords = host.read("/etc/tavern/credentials/counter/passwords");
+    let image = "image = \"redis:7-alpine\"";
+    edit(host, image, "image = \"redis:0-does-not-exist\"");
+    exits(&host.sh("tavernctl install --yes"), 1);
+    assert_eq!(
+        host.read("/etc/tavern/credentials/counter/passwords"),
+        passwords
+    );
+    edit(host, "image = \"redis:0-does-not-exist\"", image);
+    host.ok("tavernctl install --yes");
+    exits(&host.sh("tavernctl check"), 0);
+}
+
+/// The owner's own certificate, as they may have one from elsewhere: with few days, for one name.
+fn a_certificate_put_in_by_hand_stays(host: &Host) {
+    host.ok(
+        "cd /etc/tavern/tls/counter/ && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+         -days 60 -subj /CN=mine -addext subjectAltName=DNS:mine.example -keyout key.pem -out fullchain.pem 2>&1 && \
+         chmod 600 key.pem && systemctl reload nginx",
+    );
+    let mine = host.ok("sha256sum /etc/tavern/tls/counter/fullchain.pem");
+    assert_eq!(
+        host.ok("tavernctl install --yes").trim(),
+        "Nothing to change."
+    );
+    assert_eq!(
+        host.ok("sha256sum /etc/tavern/tls/counter/fullchain.pem"),
+        mine
+    );
+}
+
+/// First without the data, later the data too, with a copy of the binary.
+fn uninstalled_in_two_steps(host: &Host) {
+    exits(&host.sh("tavernctl uninstall --yes"), 0);
+    exits(&host.sh("/root/tavernctl uninstall --yes --purge"), 0);
+    let left =
+        host.sh("ls -d /etc/tavern /var/lib/tavern /var/www/counter /var/log/nginx/counter*.log");
+    assert_eq!(left.stdout, "", "{left}");
 }

@@ -79,6 +79,13 @@ fn faults_name_line_and_remedy() {
             "unknown variant",
             32,
         ),
+        (
+            "accounts = [\"admin\"]                # who",
+            "# who",
+            "has no accounts",
+            31,
+        ),
+        ("needs = [\"redis\"]", "", "nowhere to keep its count", 31),
         ("[firewall]", "[firewall", "unclosed table", 44),
     ];
     for (from, to, words, line) in cases {
