@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Answer, FOUND, Failure, Printer, check, require_host};
 use crate::check::Report;
 use crate::engine::{Engine, Installed, Proposal};
-use crate::host::Host;
+use crate::host::{Events, Host};
 use crate::model::{HostPattern, Layout};
 use crate::plan::{self, Diffs};
 use crate::stack::Stack;
@@ -59,6 +59,13 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         printer.out("Nothing to change.");
         return Ok(ExitCode::SUCCESS);
     }
+    // From here on a signal ends the run between two steps: what was begun is undone, not left.
+    let events = Events::catch()?;
+    let is_stop_wanted = || events.is_stop_wanted();
+    let engine = Engine {
+        is_stop_wanted: &is_stop_wanted,
+        ..engine
+    };
     let agreed = (!arguments.yes).then_some(&proposal.plan);
     let installed = engine.install(agreed, &arguments.stacks, arguments.adopt)?;
     if proposal.plan.is_empty() {

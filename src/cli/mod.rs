@@ -71,6 +71,8 @@ enum Verb {
 pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) help: Option<String>,
+    /// The exit code: 1, or 130 after a signal.
+    pub(crate) code: u8,
 }
 
 impl Failure {
@@ -78,6 +80,7 @@ impl Failure {
         Self {
             message: message.into(),
             help: Some(help.into()),
+            code: 1,
         }
     }
 }
@@ -87,6 +90,11 @@ impl From<EngineError> for Failure {
         Self {
             message: error.to_string(),
             help: error.help(),
+            code: if matches!(error, EngineError::Interrupted) {
+                130
+            } else {
+                1
+            },
         }
     }
 }
@@ -96,6 +104,7 @@ impl From<crate::host::HostError> for Failure {
         Self {
             message: error.to_string(),
             help: error.help(),
+            code: 1,
         }
     }
 }
@@ -118,7 +127,7 @@ pub fn run() -> ExitCode {
     };
     answer.unwrap_or_else(|failure| {
         printer.failure(&failure);
-        ExitCode::FAILURE
+        ExitCode::from(failure.code)
     })
 }
 

@@ -62,6 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
             Err(Failure {
                 message: message.to_owned(),
                 help,
+                code: 1,
             })
         }
     }

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::{Answer, FOUND, Failure, Printer, require_host};
 use crate::engine::{Engine, Purge};
-use crate::host::Host;
+use crate::host::{Events, Host};
 
 #[derive(Args)]
 #[command(
@@ -45,6 +45,8 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     } else {
         Purge::KeepData
     };
+    // It always finishes: a closed terminal or Ctrl-C would leave half a host.
+    let _caught = Events::catch()?;
     let left = Engine::new(&host, printer).uninstall(purge)?;
     if !left.kept.is_empty() {
         printer.out(

@@ -39,6 +39,7 @@ impl From<UpError> for Failure {
         Self {
             message: error.to_string(),
             help: error.help(),
+            code: 1,
         }
     }
 }

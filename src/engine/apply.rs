@@ -34,15 +34,17 @@ impl Engine<'_> {
             .steps(plan, receipt, gains, &mut done)
             .and_then(|()| self.record_run(&done, receipt));
         let Err(error) = outcome else {
+            let known = known_blobs(&before, &done);
             self.close_journal()?;
-            return self.collect_blobs(receipt);
+            return self.collect_blobs(&known, receipt);
         };
         self.progress.begin("undoing this run");
         let mut left = self.undo_run(&done, &before);
-        if let Err(error) = self.forget_run(&before, is_first && left.is_empty(), &left) {
+        if let Err(error) = self.forget_run(&before, &done, is_first && left.is_empty(), &left) {
             left.push(error.to_string());
         }
         Err(match error {
+            EngineError::Interrupted if left.is_empty() => EngineError::Interrupted,
             EngineError::Step { step, source, .. } => EngineError::Step { step, source, left },
             other => EngineError::Step {
                 step: "receipt".to_owned(),
@@ -61,6 +63,9 @@ impl Engine<'_> {
     ) -> Result<(), EngineError> {
         let mut journal = self.open_journal()?;
         for step in &plan.steps {
+            if (self.is_stop_wanted)() {
+                return Err(EngineError::Interrupted);
+            }
             self.progress
                 .begin(&format!("{} {}", step.change.action.sign(), step.id));
             self.capture_for(step)
@@ -99,6 +104,7 @@ impl Engine<'_> {
     fn forget_run(
         &self,
         before: &Receipt,
+        done: &[Record],
         leaves_no_trace: bool,
         left: &[String],
     ) -> Result<(), EngineError> {
@@ -112,7 +118,7 @@ impl Engine<'_> {
         self.close_journal()?;
         // What could not be put back may yet be wanted by hand.
         if left.is_empty() {
-            self.collect_blobs(before)?;
+            self.collect_blobs(&known_blobs(before, done), before)?;
         }
         Ok(())
     }
@@ -218,4 +224,10 @@ impl Engine<'_> {
             help: format!("`journalctl -u {} -n 20` says why", unit.name),
         })
     }
+}
+
+/// Where the names of all blobs stand that the receipt or this run made.
+fn known_blobs(before: &Receipt, done: &[Record]) -> String {
+    let receipt = serde_json::to_string(before).unwrap_or_default();
+    receipt + &serde_json::to_string(done).unwrap_or_default()
 }

@@ -50,6 +50,11 @@ impl Engine<'_> {
             }
             self.tell_nginx(was_running)?;
         }
+        for prior in before.values() {
+            if let PathPrior::File { blob, .. } = prior {
+                self.host.files.remove(&self.blobs().join(blob))?;
+            }
+        }
         result
     }
 

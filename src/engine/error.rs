@@ -59,6 +59,9 @@ pub enum EngineError {
         /// What could not be put back; empty when all was.
         left: Vec<String>,
     },
+    /// A signal came, and the run's steps were undone.
+    #[error("stopped by a signal")]
+    Interrupted,
     /// The receipt or journal cannot be read.
     #[error("cannot read {path}: {reason}")]
     Receipt {
@@ -105,7 +108,11 @@ impl EngineError {
                 };
                 Some(source.help().map_or(undone.clone(), |help| format!("{help}\nnote: {undone}")))
             }
-            Self::Receipt { .. } => Some("move that file away: the next install finds what is Tavern's by its marks".to_owned()),
+            Self::Receipt { .. } => Some("move that file away (keep it): the next install finds what is Tavern's by its marks, \
+                 but not what was there before, whose bytes stay in `blobs` beside it".to_owned()),
+            Self::Interrupted => {
+                Some("everything this run did was undone (packages stay); run it again".to_owned())
+            }
             Self::Emit(_) | Self::Mint(_) => {
                 Some("this is a fault of tavernctl: please report it with the stack file".to_owned())
             }

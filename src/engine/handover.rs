@@ -166,6 +166,8 @@ impl Engine<'_> {
         if !theirs && docker.container(&kept.kept_as)?.is_some() {
             docker.remove(name)?;
             docker.rename(&kept.kept_as, name, &kept.restart_policy)?;
+        } else if theirs {
+            docker.set_restart_policy(name, &kept.restart_policy)?;
         }
         if !kept.running {
             return Ok(docker.stop(name)?);

@@ -164,11 +164,13 @@ impl Engine<'_> {
                 help: "run it again to see the new plan".into(),
             });
         }
+        // No receipt, and yet our units are here: it was lost, and what bears our marks is ours.
+        let is_lost = receipt.entries.is_empty() && self.has_marks()?;
         let mut gains = Gains::default();
         if !current.plan.is_empty() {
             self.apply(&current.plan, &mut receipt, &mut gains)?;
         }
-        self.record_what_was_right(&current.desired, &mut receipt)?;
+        self.record_what_was_right(&current, is_lost, &mut receipt)?;
         Ok(Installed {
             accounts: gains.accounts,
             generation: receipt.generation,
@@ -203,16 +205,17 @@ impl Engine<'_> {
     /// What needed no change is in the receipt too: as ours if it bears our mark, else as having been there.
     fn record_what_was_right(
         &self,
-        desired: &[Desired],
+        proposal: &Proposal,
+        is_lost: bool,
         receipt: &mut Receipt,
     ) -> Result<(), EngineError> {
         let mut changed = false;
-        for Desired { resource, .. } in desired {
+        for Desired { resource, .. } in &proposal.desired {
             let id = resource.id();
             if receipt.entries.iter().any(|entry| entry.id == id) {
                 continue;
             }
-            let is_marked = self.is_marked(resource)?;
+            let is_marked = self.is_marked(resource, is_lost)?;
             receipt.record(
                 resource.clone(),
                 if is_marked {
@@ -231,7 +234,7 @@ impl Engine<'_> {
     }
 
     /// Whether it is ours by its mark, its label or its place, though no receipt says so.
-    fn is_marked(&self, resource: &Resource) -> Result<bool, EngineError> {
+    fn is_marked(&self, resource: &Resource, is_lost: bool) -> Result<bool, EngineError> {
         Ok(match resource {
             Resource::Container(_) | Resource::Unit(_) | Resource::Nginx(_) => true,
             Resource::File(file) if file.keep == Keep::Managed => true,
@@ -242,7 +245,9 @@ impl Engine<'_> {
                 found.is_some_and(|found| found.stack.as_ref() == Some(&volume.stack))
             }
             _ => resource.path().is_some_and(|path| {
-                let seeded = matches!(resource, Resource::File(_) | Resource::Directory(_));
+                // Pages and logs that were here before the first install are somebody's.
+                let seeded =
+                    is_lost && matches!(resource, Resource::File(_) | Resource::Directory(_));
                 path.starts_with(&self.layout.etc)
                     || path.starts_with(&self.layout.run)
                     || path.starts_with(&self.layout.state)

@@ -91,16 +91,26 @@ impl Engine<'_> {
 
     /// The steps that a killed run began.
     pub(super) fn unfinished_records(&self) -> Result<Vec<Record>, EngineError> {
-        let bytes = self
-            .host
-            .files
-            .read(&self.journal_path())?
-            .unwrap_or_default();
+        let path = self.journal_path();
+        let bytes = self.host.files.read(&path)?.unwrap_or_default();
+        let mut records = Vec::new();
         // A last line without its end was never acted on: the step waits for the disk.
-        Ok(bytes
+        let whole = bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |end| end);
+        for line in bytes[..whole]
             .split(|byte| *byte == b'\n')
-            .filter_map(|line| serde_json::from_slice(line).ok())
-            .collect())
+            .filter(|line| !line.is_empty())
+        {
+            records.push(
+                serde_json::from_slice(line).map_err(|error| EngineError::Receipt {
+                    path: path.display().to_string(),
+                    reason: error.to_string(),
+                })?,
+            );
+        }
+        Ok(records)
     }
 
     /// Takes the steps of a killed run into the receipt. The plan that follows is made from what the host really has.

@@ -61,6 +61,8 @@ pub struct Engine<'a> {
     pub edge: Edge,
     /// Who watches.
     pub progress: &'a dyn Progress,
+    /// Asked between steps: whether the run shall be undone instead of going on.
+    pub is_stop_wanted: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Engine<'a> {
@@ -71,6 +73,7 @@ impl<'a> Engine<'a> {
             layout: Layout::system(),
             edge: Edge::public(),
             progress,
+            is_stop_wanted: &|| false,
         }
     }
 }

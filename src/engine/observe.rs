@@ -100,12 +100,16 @@ impl Engine<'_> {
                     .ok_or_else(|| HostError::Unexpected(format!("tavernctl carries no page `{name}`")))?
                     .into_owned(),
             ),
-            Content::RedisAcl { user, password } => self.host.files.read(password)?.map(|password| {
+            Content::RedisAcl {
+                user,
+                key,
+                password,
+            } => self.host.files.read(password)?.map(|password| {
                 let hash = mint::redis_password_hash(String::from_utf8_lossy(&password).trim());
                 // Anybody in the container may PING, as its health check does; data is for the app alone.
                 format!(
                     "user default on nopass resetkeys resetchannels -@all +ping\n\
-                     user {user} on #{hash} ~* resetchannels -@all +@read +@write +@connection +info\n"
+                     user {user} on #{hash} ~{key} resetchannels -@all +ping +get +set +incrby +info +hello\n"
                 )
                 .into_bytes()
             }),
@@ -163,6 +167,12 @@ impl Engine<'_> {
             Ok(info) => info,
             Err(error) => return Ok(CertificateState::Broken(error.to_string())),
         };
+        if !info.is_own {
+            return Ok(match mint::key_fits(&chain, &key) {
+                Ok(true) => CertificateState::Foreign,
+                _ => CertificateState::ForeignBroken,
+            });
+        }
         match mint::key_fits(&chain, &key) {
             Ok(true) => {}
             Ok(false) => {
@@ -171,9 +181,6 @@ impl Engine<'_> {
                 ));
             }
             Err(error) => return Ok(CertificateState::Broken(error.to_string())),
-        }
-        if !info.is_own {
-            return Ok(CertificateState::Foreign);
         }
         let now = self.host.clock.now();
         Ok(CertificateState::Present {

@@ -222,12 +222,13 @@ impl Engine<'_> {
         Ok(Prior::Path(PathPrior::File { blob, mode, owner }))
     }
 
-    /// Removes blobs that no receipt entry can ask for any more, and what a killed run left half-written.
-    pub(super) fn collect_blobs(&self, receipt: &Receipt) -> Result<(), EngineError> {
-        let text = serde_json::to_string(receipt).unwrap_or_default();
+    /// Removes the blobs that `known` speaks of and `receipt` does not. Others belong to a receipt that was lost:
+    /// they may be all that is left of somebody's file.
+    pub(super) fn collect_blobs(&self, known: &str, receipt: &Receipt) -> Result<(), EngineError> {
+        let wanted = serde_json::to_string(receipt).unwrap_or_default();
         for path in self.host.files.list(&self.blobs())? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if !text.contains(name.as_ref()) {
+            if known.contains(name.as_ref()) && !wanted.contains(name.as_ref()) {
                 self.host.files.remove(&path)?;
             }
         }

@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Engine, EngineError};
 use crate::host::Files;
 use crate::model::Layout;
+use crate::resource::NginxTree;
 use crate::resource::PathState;
 use crate::stack::{DEFAULT, Stack, parse};
 
@@ -91,6 +93,38 @@ fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
 }
 
 impl Engine<'_> {
+    /// Whether files of ours are on the host, whatever a receipt says.
+    pub(super) fn has_marks(&self) -> Result<bool, EngineError> {
+        let nothing = NginxTree {
+            files: BTreeMap::new(),
+            links: BTreeMap::new(),
+            generation: String::new(),
+            http_port: 0,
+            ports: Vec::new(),
+            claims_default: false,
+        };
+        let units = self.host.files.list(&self.layout.units)?;
+        let is_unit = |path: &PathBuf| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("tavern-"))
+        };
+        Ok(units.iter().any(is_unit) || !self.host.nginx.stale(&nothing)?.is_empty())
+    }
+
+    /// The default stack is for a host without one: laid over another it would swap volumes and lists.
+    fn refuse_without_stack_file(&self) -> Result<(), EngineError> {
+        if !self.has_marks()? {
+            return Ok(());
+        }
+        Err(EngineError::NotReady {
+            what: format!(
+                "a stack is installed, but {} holds no stack file",
+                self.layout.stacks().display()
+            ),
+            help: "put its file back (a backup, or `www/docs/by-hand.md`), or run `sudo tavernctl uninstall`".into(),
+        })
+    }
+
     /// The stacks of this host; if it has none the default one, with `legacy` as a host set up by hand has it.
     pub(super) fn stacks(
         &self,
@@ -99,6 +133,7 @@ impl Engine<'_> {
     ) -> Result<Vec<NamedStack>, EngineError> {
         let mut stacks = load_stacks(self.host.files.as_ref(), &self.layout)?;
         if stacks.is_empty() {
+            self.refuse_without_stack_file()?;
             let source = if legacy {
                 super::adopt::legacy_stack(self.host)?
             } else {

@@ -209,35 +209,35 @@ impl Engine<'_> {
         alias.map_or(Ok(()), |alias| self.give_back_alias(alias))
     }
 
-    /// Removes what bears our mark in nginx's folders, whatever the receipt knew of it.
-    pub(super) fn sweep_nginx(&self, tree: &NginxTree) -> Result<(), EngineError> {
+    /// Gives back what nginx had before the first install, and removes whatever else bears our mark:
+    /// one file of ours that is left enabled would keep nginx from starting again.
+    pub(super) fn give_back_nginx(
+        &self,
+        tree: &NginxTree,
+        prior: &Prior,
+    ) -> Result<(), EngineError> {
+        let restored = self.restore_nginx(tree, prior);
         let nothing = NginxTree {
             files: BTreeMap::new(),
             links: BTreeMap::new(),
             ..tree.clone()
         };
-        let stale = self.host.nginx.stale(&nothing)?;
-        for path in &stale {
-            self.host.files.remove(path)?;
+        for path in self.host.nginx.stale(&nothing)? {
+            self.host.files.remove(&path)?;
         }
-        let running = self
-            .host
-            .systemd
-            .reports(&["nginx.service"])?
-            .first()
-            .is_some_and(|r| r.active == "active");
-        if running && !stale.is_empty() {
-            self.host.nginx.test()?;
-            self.host.systemd.act("reload", &["nginx.service"])?;
-        }
-        Ok(())
+        restored.and_then(|()| self.settle_nginx(prior))
     }
 
     fn undo_nginx(&self, tree: &NginxTree, prior: &Prior) -> Result<(), EngineError> {
+        self.restore_nginx(tree, prior)?;
+        self.settle_nginx(prior)
+    }
+
+    fn restore_nginx(&self, tree: &NginxTree, prior: &Prior) -> Result<(), EngineError> {
         let absent = PathPrior::Absent;
-        let (paths, active) = match prior {
-            Prior::Nginx { paths, active } => (Some(paths), *active),
-            _ => (None, true),
+        let paths = match prior {
+            Prior::Nginx { paths, .. } => Some(paths),
+            _ => None,
         };
         let before = |path: &Path| paths.and_then(|paths| paths.get(path)).unwrap_or(&absent);
         // Links first, so that no half of ours is ever enabled.
@@ -249,6 +249,12 @@ impl Engine<'_> {
                 self.restore_path(path, prior)?;
             }
         }
+        Ok(())
+    }
+
+    /// Has a running nginx read what is there now, or stops it where it did not run before.
+    fn settle_nginx(&self, prior: &Prior) -> Result<(), EngineError> {
+        let active = !matches!(prior, Prior::Nginx { active: false, .. });
         let running = self
             .host
             .systemd

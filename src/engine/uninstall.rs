@@ -30,6 +30,12 @@ impl Engine<'_> {
         let _lock = Lock::take()?;
         let mut receipt = self.receipt()?;
         self.fold_journal(&mut receipt)?;
+        if receipt.entries.is_empty() && self.has_marks()? {
+            return Err(EngineError::NotReady {
+                what: "the receipt is gone, but Tavern's things are on this host".into(),
+                help: "`sudo tavernctl install` finds them by their marks; then `sudo tavernctl uninstall`".into(),
+            });
+        }
         let mut left = Leftovers::default();
         let entries: Vec<Entry> = receipt.entries.iter().rev().cloned().collect();
         // Units stop before their files go, the rest in the order opposite to how it was made, directories last,
@@ -79,6 +85,13 @@ impl Engine<'_> {
             }
             return Ok(());
         }
+        if matches!(entry.resource, Resource::Binary(_)) && !left.failed.is_empty() {
+            left.failed.push(format!(
+                "{}: stays, to run `tavernctl uninstall` again",
+                entry.id
+            ));
+            return Ok(());
+        }
         let stays = entry.prior == Prior::Present || matches!(entry.resource, Resource::Package(_));
         if !stays {
             self.progress.begin(&format!("- {}", entry.id));
@@ -88,11 +101,10 @@ impl Engine<'_> {
             Resource::Binary(_) => &Prior::Absent,
             _ => &entry.prior,
         };
-        let undone = self.undo_one(&entry.resource, prior);
-        let undone = undone.and_then(|()| match &entry.resource {
-            Resource::Nginx(tree) => self.sweep_nginx(tree),
-            _ => Ok(()),
-        });
+        let undone = match &entry.resource {
+            Resource::Nginx(tree) => self.give_back_nginx(tree, prior),
+            resource => self.undo_one(resource, prior),
+        };
         match undone {
             Ok(()) if self.outlives(entry)? => {
                 // Kept data, or the owner's own files, are in it: it stays ours until it is empty.

@@ -27,6 +27,7 @@ pub(super) fn resources(
             path,
             mode: Mode(mode),
             owner: Owner::root(),
+            keep: Keep::Managed,
         })
     };
     desired.extend(
@@ -120,6 +121,7 @@ fn accounts_and_sockets(stacks: &[Stack], layout: &Layout) -> Result<Vec<Desired
         path: layout.run.clone(),
         mode: Mode(0o755),
         owner: Owner::root(),
+        keep: Keep::Managed,
     }));
     desired.extend(containers.iter().map(|c| {
         let owner = Owner::root_and(&container::group(c));
@@ -127,6 +129,7 @@ fn accounts_and_sockets(stacks: &[Stack], layout: &Layout) -> Result<Vec<Desired
             path: layout.container_run(c.name.as_str()),
             mode: Mode(0o770),
             owner,
+            keep: Keep::Managed,
         })
     }));
     Ok(desired.into_iter().map(Desired::from).collect())

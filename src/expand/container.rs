@@ -46,6 +46,7 @@ fn redis(stack: &Stack, container: &Container, layout: &Layout) -> Result<Vec<De
         path: directory.clone(),
         mode: Mode(0o755),
         owner: Owner::root(),
+        keep: Keep::Managed,
     });
     let secret = Resource::Secret(Secret {
         path: password.clone(),
@@ -60,6 +61,7 @@ fn redis(stack: &Stack, container: &Container, layout: &Layout) -> Result<Vec<De
         owner: Owner::root_and(&group(container)),
         content: Content::RedisAcl {
             user: app_user(stack, container),
+            key: count_key(stack, container),
             password,
         },
         keep: Keep::Managed,
@@ -121,4 +123,13 @@ pub(super) fn app_user(stack: &Stack, container: &Container) -> String {
         .iter()
         .find(|app| app.needs.contains(&container.role));
     app.map_or_else(|| stack.name.to_string(), |app| app.name.to_string())
+}
+
+/// The key that this app keeps its count under: all that its user may touch.
+fn count_key(stack: &Stack, container: &Container) -> String {
+    let app = stack
+        .apps
+        .iter()
+        .find(|app| app.needs.contains(&container.role));
+    app.map_or_else(|| "visits".to_owned(), |app| app.count_key.clone())
 }

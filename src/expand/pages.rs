@@ -32,6 +32,7 @@ pub(super) fn directories(stacks: &[Stack], layout: &Layout) -> Vec<Desired> {
             path,
             mode: Mode(0o755),
             owner: Owner::root(),
+            keep: Keep::Seeded,
         })
         .into()
     };

@@ -143,6 +143,12 @@ pub trait Docker: Send + Sync {
     /// When the engine refuses.
     fn remove(&self, name: &str) -> Result<(), HostError>;
 
+    /// Sets a container's restart policy, in Docker's words.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    fn set_restart_policy(&self, name: &str, policy: &str) -> Result<(), HostError>;
+
     /// Renames a container and sets its restart policy.
     ///
     /// # Errors

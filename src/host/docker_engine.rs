@@ -305,14 +305,17 @@ impl Docker for RealDocker {
         .map(|_| ())
     }
 
+    fn set_restart_policy(&self, name: &str, policy: &str) -> Result<(), HostError> {
+        let update = ContainerUpdateBody {
+            restart_policy: Some(policy_from(policy)),
+            ..ContainerUpdateBody::default()
+        };
+        self.call(|docker| async move { docker.update_container(name, update).await })
+    }
+
     fn rename(&self, name: &str, new: &str, restart_policy: &str) -> Result<(), HostError> {
-        let policy = policy_from(restart_policy);
+        self.set_restart_policy(name, restart_policy)?;
         self.call(|docker| async move {
-            let update = ContainerUpdateBody {
-                restart_policy: Some(policy),
-                ..ContainerUpdateBody::default()
-            };
-            docker.update_container(name, update).await?;
             docker
                 .rename_container(name, RenameContainerOptionsBuilder::new().name(new).build())
                 .await

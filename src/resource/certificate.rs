@@ -25,6 +25,8 @@ pub enum CertificateState {
     Broken(String),
     /// There, and made by somebody else: theirs to renew; `check` counts its days.
     Foreign,
+    /// As above, and its key does not fit: half of it is replaced yet.
+    ForeignBroken,
     /// There.
     Present {
         /// Names and addresses it covers.
@@ -46,6 +48,13 @@ impl Certificate {
         match state {
             CertificateState::Absent => Some(Change::new(Action::Create, "not made yet")),
             CertificateState::Foreign => None,
+            CertificateState::ForeignBroken => Some(Change {
+                conflict: true,
+                ..Change::new(
+                    Action::Update,
+                    "a certificate that Tavern did not make, and the key beside it does not fit: put its own there",
+                )
+            }),
             CertificateState::Broken(why) => Some(Change::new(Action::Update, why.clone())),
             CertificateState::Present { begun: false, .. } => Some(Change::new(
                 Action::Update,
@@ -113,5 +122,7 @@ mod tests {
     #[test]
     fn somebody_elses_is_left_alone() {
         assert_eq!(wanted().compare(&CertificateState::Foreign), None);
+        let half = wanted().compare(&CertificateState::ForeignBroken);
+        assert!(half.is_some_and(|change| change.conflict));
     }
 }

@@ -162,7 +162,9 @@ impl Resource {
         match (self, observed) {
             (Self::Package(desired), Observed::Package(installed)) => desired.compare(*installed),
             (Self::Group(desired), Observed::Group(exists)) => desired.compare(*exists),
-            (Self::Directory(desired), Observed::Path { state, .. }) => desired.compare(state),
+            (Self::Directory(desired), Observed::Path { state, .. }) => {
+                desired.compare(state, claim)
+            }
             (Self::File(desired), Observed::Path { state, wanted }) => {
                 desired.compare(state, wanted.as_deref(), claim)
             }

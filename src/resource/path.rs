@@ -93,7 +93,7 @@ fn attributes(
     }
 }
 
-/// A directory with exact mode and owner. What others put into it stays theirs.
+/// A directory. What others put into it stays theirs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directory {
     /// Where.
@@ -102,10 +102,16 @@ pub struct Directory {
     pub mode: Mode,
     /// Owner and group.
     pub owner: Owner,
+    /// Who may change its mode, its owner, or put a link in its place.
+    pub keep: Keep,
 }
 
 impl Directory {
-    pub(super) fn compare(&self, state: &PathState) -> Option<Change> {
+    pub(super) fn compare(&self, state: &PathState, claim: Claim) -> Option<Change> {
+        // A place for pages: made once, then the owner's, who may hand it to a deploy user or remove it.
+        if self.keep == Keep::Seeded && (claim == Claim::Ours || *state != PathState::Absent) {
+            return None;
+        }
         match state {
             PathState::Absent => Some(Change::new(Action::Create, "no such directory")),
             PathState::Directory { mode, owner } => {
@@ -135,6 +141,8 @@ pub enum Content {
     RedisAcl {
         /// The user that apps log in as.
         user: String,
+        /// The one key it may touch.
+        key: String,
         /// The credential file with the password.
         password: PathBuf,
     },
@@ -382,6 +390,34 @@ mod tests {
                     .conflict
             );
         }
+    }
+
+    /// bug: a deploy user's directory was taken back to root.
+    #[test]
+    fn a_place_for_pages_belongs_to_the_owner() {
+        let place = Directory {
+            path: "/var/www/x".into(),
+            mode: Mode(0o755),
+            owner: Owner::root(),
+            keep: Keep::Seeded,
+        };
+        let deployed = PathState::Directory {
+            mode: Mode(0o2775),
+            owner: Owner::root_and("deploy"),
+        };
+        let link = PathState::Link {
+            target: "/srv/release".into(),
+        };
+        for state in [&deployed, &link] {
+            assert_eq!(place.compare(state, Claim::Ours), None);
+            assert_eq!(place.compare(state, Claim::Foreign), None);
+        }
+        assert!(place.compare(&PathState::Absent, Claim::Foreign).is_some());
+        let managed = Directory {
+            keep: Keep::Managed,
+            ..place
+        };
+        assert!(managed.compare(&deployed, Claim::Ours).is_some());
     }
 
     #[test]
