@@ -14,6 +14,8 @@ mod bare;
 mod change;
 #[path = "lab/load.rs"]
 mod load;
+#[path = "lab/owner.rs"]
+mod owner;
 #[path = "lab/refusals.rs"]
 mod refusals;
 #[path = "lab/sandbox.rs"]
