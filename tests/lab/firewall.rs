@@ -70,14 +70,14 @@ fn the_firewall_is_told() {
 
     // A receipt from before SSH's ports were marked learns it, and keeps it.
     host.ok(
-        "cd /var/lib/tavern && jq '(.entries[].resource | select(.Opening?) | .Opening) |= {port}' \
+        "cd /var/lib/tavern && jq '(.entries[].resource | select(.type == \"opening\")) |= {type, port}' \
          receipt.json > /root/old && cat /root/old > receipt.json && ! grep -q '\"ssh\"' receipt.json",
     );
     assert_eq!(install(&host), SETTLED);
     assert_eq!(rules(&host), told);
     start_sshd(&host, 2222);
     assert_eq!(install(&host), SETTLED);
-    host.ok("jq -e '.entries[].resource | select(.Opening?).Opening | select(.port == 2222).ssh' /var/lib/tavern/receipt.json");
+    host.ok("jq -e '.entries[].resource | select(.port == 2222).ssh' /var/lib/tavern/receipt.json");
     stop_sshd(&host);
 
     for purge in ["", "--purge"] {
