@@ -12,6 +12,8 @@ mod adopt;
 mod bare;
 #[path = "lab/change.rs"]
 mod change;
+#[path = "lab/firewall.rs"]
+mod firewall;
 #[path = "lab/load.rs"]
 mod load;
 #[path = "lab/owner.rs"]

@@ -48,13 +48,20 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     // It always finishes: a closed terminal or Ctrl-C would leave half a host.
     let _caught = Events::catch()?;
     let left = Engine::new(&host, printer).uninstall(purge)?;
-    if !left.kept.is_empty() {
+    let (rules, data): (Vec<_>, Vec<_>) = left.kept.iter().partition(|kept| kept.hint.is_some());
+    if !data.is_empty() {
         printer.out(
             "Kept for the next install; `uninstall --purge` with a copy of tavernctl removes it:",
         );
-        left.kept
-            .iter()
-            .for_each(|id| printer.out(&format!("  {id}")));
+        data.iter()
+            .for_each(|kept| printer.out(&format!("  {}", kept.id)));
+    }
+    if !rules.is_empty() {
+        printer.out("Kept, for SSH comes in by it:");
+        for kept in rules {
+            let hint = kept.hint.as_deref().unwrap_or_default();
+            printer.out(&format!("  {}: {hint}", kept.id));
+        }
     }
     if left.failed.is_empty() {
         printer.out("Uninstalled.");

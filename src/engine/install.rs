@@ -194,12 +194,7 @@ impl Engine<'_> {
     }
 
     fn is_recorded(&self, proposal: &Proposal, receipt: &Receipt) -> bool {
-        proposal.desired.iter().all(|d| {
-            receipt
-                .entries
-                .iter()
-                .any(|entry| entry.id == d.resource.id())
-        })
+        proposal.desired.iter().all(|d| receipt.knows(&d.resource))
     }
 
     /// What needed no change is in the receipt too: as ours if it bears our mark, else as having been there.
@@ -211,8 +206,7 @@ impl Engine<'_> {
     ) -> Result<(), EngineError> {
         let mut changed = false;
         for Desired { resource, .. } in &proposal.desired {
-            let id = resource.id();
-            if receipt.entries.iter().any(|entry| entry.id == id) {
+            if receipt.knows(resource) {
                 continue;
             }
             let is_marked = self.is_marked(resource, is_lost)?;

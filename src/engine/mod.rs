@@ -29,7 +29,7 @@ pub use install::{Installed, Proposal};
 pub use lock::Lock;
 pub use receipt::Receipt;
 pub use stacks::{NamedStack, load_stacks};
-pub use uninstall::{Leftovers, Purge};
+pub use uninstall::{Kept, Leftovers, Purge};
 
 use crate::expand::Edge;
 use crate::host::Host;

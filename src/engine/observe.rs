@@ -85,9 +85,11 @@ impl Engine<'_> {
             }
             Resource::Unit(unit) => Observed::Unit(self.look_at_unit(unit, batch)),
             Resource::Nginx(tree) => Observed::Nginx(Box::new(self.look_at_nginx(tree, batch)?)),
-            Resource::Opening(opening) => {
-                Observed::Opening(self.host.firewall.is_open(opening.port)?)
-            }
+            Resource::Opening(opening) => Observed::Opening(if opening.public {
+                self.host.firewall.is_open(opening.port)?
+            } else {
+                self.host.firewall.is_open_to_some(opening.port)?
+            }),
         })
     }
 

@@ -93,6 +93,10 @@ impl Prior {
                 }
             }
             (own @ (Self::Absent | Self::Present), later @ Self::Container(_)) => *own = later,
+            // The operator's rule is gone, and this one is ours.
+            (own @ Self::Present, Self::Absent) if matches!(resource, Resource::Opening(_)) => {
+                *own = Self::Absent;
+            }
             _ => {}
         }
     }
@@ -293,6 +297,19 @@ mod tests {
                 ("/default", link("d"))
             ])
         );
+    }
+
+    #[test]
+    fn a_rule_in_the_place_of_the_operators_is_ours() {
+        let opening = Resource::Opening(crate::resource::Opening {
+            port: 80,
+            public: true,
+            ssh: false,
+        });
+        let mut prior = Prior::Present;
+        prior.absorb(Prior::Absent, &opening);
+        prior.absorb(Prior::Present, &opening);
+        assert_eq!(prior, Prior::Absent);
     }
 
     #[test]

@@ -51,11 +51,16 @@ impl Default for Receipt {
 
 impl Receipt {
     /// Notes that a resource was applied. The first prior is the one that counts, with what was set aside later.
-    pub(super) fn record(&mut self, resource: Resource, prior: Prior) {
+    pub(super) fn record(&mut self, mut resource: Resource, prior: Prior) {
         let id = resource.id();
         match self.entries.iter_mut().find(|entry| entry.id == id) {
             Some(entry) => {
                 entry.prior.absorb(prior, &resource);
+                if let (Resource::Opening(now), Resource::Opening(earlier)) =
+                    (&mut resource, &entry.resource)
+                {
+                    now.absorb(earlier);
+                }
                 entry.resource = resource;
             }
             None => self.entries.push(Entry {
@@ -80,6 +85,16 @@ impl Receipt {
         self.entries.retain(|entry| entry.id != *id);
     }
 
+    /// Whether it knows all that is to be known of a resource.
+    pub(super) fn knows(&self, resource: &Resource) -> bool {
+        let id = resource.id();
+        let mut entries = self.entries.iter().filter(|entry| entry.id == id);
+        entries.any(|entry| match (&entry.resource, resource) {
+            (Resource::Opening(known), Resource::Opening(wanted)) => known.covers(wanted),
+            _ => true,
+        })
+    }
+
     /// What a plan needs to know, given what is wanted now.
     pub(super) fn knowledge(&self, wanted: &BTreeSet<ResourceId>, adopt: bool) -> Knowledge {
         let orphans = self
@@ -87,7 +102,12 @@ impl Receipt {
             .iter()
             .rev()
             .filter(|entry| !wanted.contains(&entry.id) && !entry.resource.is_data())
-            .filter(|entry| !matches!(entry.resource, Resource::Package(_)))
+            .filter(|entry| match &entry.resource {
+                Resource::Package(_) => false,
+                // sshd may only be stopped for now.
+                Resource::Opening(opening) => !opening.is_way_in(),
+                _ => true,
+            })
             .map(|entry| entry.resource.clone())
             .collect();
         Knowledge {
@@ -148,5 +168,41 @@ impl Engine<'_> {
             .files
             .write(&self.receipt_path(), &bytes, Mode(0o600), &Owner::root())?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::Opening;
+
+    fn opening(port: u16, public: bool, ssh: bool) -> Resource {
+        Resource::Opening(Opening { port, public, ssh })
+    }
+
+    #[test]
+    fn sshs_door_is_nobodys_orphan() {
+        let mut receipt = Receipt::default();
+        for resource in [
+            opening(2222, false, true),
+            opening(8080, true, false),
+            opening(2200, false, false),
+        ] {
+            receipt.record(resource, Prior::Absent);
+        }
+        let orphans = receipt.knowledge(&BTreeSet::new(), false).orphans;
+        assert_eq!(orphans, [opening(8080, true, false)]);
+    }
+
+    #[test]
+    fn a_port_that_was_sshs_once_stays_so() {
+        let mut receipt = Receipt::default();
+        receipt.record(opening(2222, false, false), Prior::Absent);
+        assert!(!receipt.knows(&opening(2222, false, true)));
+        receipt.record(opening(2222, false, true), Prior::Present);
+        receipt.record(opening(2222, true, false), Prior::Present);
+        assert!(receipt.knows(&opening(2222, true, true)));
+        assert_eq!(receipt.entries.len(), 1);
+        assert_eq!(receipt.entries[0].prior, Prior::Absent);
     }
 }

@@ -1,7 +1,7 @@
 use super::prior::Prior;
 use super::receipt::{Entry, Receipt};
 use super::{Engine, EngineError, Lock};
-use crate::resource::{PathState, Resource, ResourceId};
+use crate::resource::{Opening, PathState, Resource, ResourceId};
 
 /// Whether data goes too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,11 +12,20 @@ pub enum Purge {
     Everything,
 }
 
+/// A thing of ours that an uninstall keeps.
+#[derive(Debug)]
+pub struct Kept {
+    /// Its name.
+    pub id: ResourceId,
+    /// How to remove what `--purge` keeps too; nothing for data.
+    pub hint: Option<String>,
+}
+
 /// What an uninstall left on the host.
 #[derive(Debug, Default)]
 pub struct Leftovers {
-    /// Data, kept on purpose.
-    pub kept: Vec<ResourceId>,
+    /// What was kept on purpose.
+    pub kept: Vec<Kept>,
     /// What should be gone and is not, with the reason.
     pub failed: Vec<String>,
 }
@@ -81,7 +90,10 @@ impl Engine<'_> {
     ) -> Result<(), EngineError> {
         if entry.resource.is_data() && purge == Purge::KeepData {
             if entry.prior != Prior::Present {
-                left.kept.push(entry.id.clone());
+                left.kept.push(Kept {
+                    id: entry.id.clone(),
+                    hint: None,
+                });
             }
             return Ok(());
         }
@@ -91,6 +103,12 @@ impl Engine<'_> {
                 entry.id
             ));
             return Ok(());
+        }
+        if let Resource::Opening(opening) = &entry.resource
+            && entry.prior != Prior::Present
+            && opening.is_way_in()
+        {
+            return self.keep_way_in(entry, opening, receipt, left);
         }
         let stays = entry.prior == Prior::Present || matches!(entry.resource, Resource::Package(_));
         if !stays {
@@ -123,6 +141,28 @@ impl Engine<'_> {
             }
             Err(error) => left.failed.push(format!("{}: {error}", entry.id)),
         }
+        Ok(())
+    }
+
+    /// Lists a rule of ours that somebody may be logged in by; it is only ever the operator who removes it.
+    fn keep_way_in(
+        &self,
+        entry: &Entry,
+        opening: &Opening,
+        receipt: &mut Receipt,
+        left: &mut Leftovers,
+    ) -> Result<(), EngineError> {
+        if matches!(self.host.firewall.is_open(opening.port), Ok(false)) {
+            receipt.forget(&entry.id);
+            return self.save_receipt(receipt);
+        }
+        left.kept.push(Kept {
+            id: entry.id.clone(),
+            hint: Some(format!(
+                "`ufw delete allow {}/tcp` if there is another way in",
+                opening.port
+            )),
+        });
         Ok(())
     }
 

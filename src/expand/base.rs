@@ -159,16 +159,24 @@ pub(super) fn openings(stacks: &[Stack], facts: &Facts) -> Vec<Desired> {
     if facts.ufw == UfwFacts::Inactive {
         return Vec::new();
     }
-    let ports: BTreeSet<u16> = stacks
-        .iter()
-        .flat_map(|stack| &stack.firewall)
-        .flat_map(|opening| match opening {
-            Opening::Ssh => facts.ssh_ports.clone(),
-            Opening::Tcp(port) => vec![*port],
+    let declared = || stacks.iter().flat_map(|stack| &stack.firewall);
+    let public: BTreeSet<u16> = declared()
+        .filter_map(|opening| match opening {
+            Opening::Tcp(port) => Some(*port),
+            Opening::Ssh => None,
         })
         .collect();
-    ports
-        .into_iter()
-        .map(|port| Resource::Opening(crate::resource::Opening { port }).into())
+    let ssh: BTreeSet<u16> = declared()
+        .filter(|opening| matches!(opening, Opening::Ssh))
+        .flat_map(|_| facts.ssh_ports.iter().copied())
+        .collect();
+    let opening = |&port: &u16| crate::resource::Opening {
+        port,
+        public: public.contains(&port),
+        ssh: ssh.contains(&port),
+    };
+    public
+        .union(&ssh)
+        .map(|port| Resource::Opening(opening(port)).into())
         .collect()
 }

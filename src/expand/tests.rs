@@ -112,14 +112,18 @@ fn restarts_name_resources_that_come_later() {
 
 #[test]
 fn the_firewall_opens_sshs_real_port_and_nothing_while_inactive() {
-    let ports = |facts: &Facts| -> Vec<u16> {
+    let ports = |facts: &Facts| -> Vec<(u16, bool, bool)> {
         let openings = all(facts).into_iter().filter_map(|d| match d.resource {
-            Resource::Opening(opening) => Some(opening.port),
+            Resource::Opening(opening) => Some((opening.port, opening.public, opening.ssh)),
             _ => None,
         });
         openings.collect()
     };
-    assert_eq!(ports(&facts()), [80, 443, 2222]);
+    let public = [(80, true, false), (443, true, false)];
+    assert_eq!(
+        ports(&facts()),
+        [&public[..], &[(2222, false, true)]].concat()
+    );
     assert!(
         ports(&Facts {
             ufw: UfwFacts::Inactive,

@@ -17,6 +17,12 @@ pub trait Firewall: Send + Sync {
     /// When its rules cannot be read.
     fn is_open(&self, port: u16) -> Result<bool, HostError>;
 
+    /// Whether a TCP port is let in from anywhere or only for some, as the operator chose.
+    ///
+    /// # Errors
+    /// When its rules cannot be read.
+    fn is_open_to_some(&self, port: u16) -> Result<bool, HostError>;
+
     /// Lets a TCP port in.
     ///
     /// # Errors
@@ -51,10 +57,20 @@ impl Firewall for RealFirewall {
     }
 
     fn is_open(&self, port: u16) -> Result<bool, HostError> {
-        let rules = RealFiles
-            .read(Path::new("/etc/ufw/user.rules"))?
-            .unwrap_or_default();
-        Ok(rules_open(&String::from_utf8_lossy(&rules), port))
+        Ok(rules_open(
+            &rules("/etc/ufw/user.rules")?,
+            port,
+            Source::Anywhere,
+        ))
+    }
+
+    fn is_open_to_some(&self, port: u16) -> Result<bool, HostError> {
+        for path in ["/etc/ufw/user.rules", "/etc/ufw/user6.rules"] {
+            if rules_open(&rules(path)?, port, Source::Somewhere) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn open(&self, port: u16) -> Result<(), HostError> {
@@ -78,47 +94,150 @@ impl Firewall for RealFirewall {
     }
 }
 
-/// Reads ufw's own rule comments: `### tuple ### allow tcp 443 0.0.0.0/0 any 0.0.0.0/0 in`.
-fn rules_open(rules: &str, port: u16) -> bool {
+fn rules(path: &str) -> Result<String, HostError> {
+    let bytes = RealFiles.read(Path::new(path))?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Who a rule must let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Everybody, on whatever interface.
+    Anywhere,
+    /// Whoever the operator chose.
+    Somewhere,
+}
+
+/// Reads ufw's own rule comments: action, protocol, port and address of the destination, of the source, then
+/// the names of two application profiles where there are any, and the direction.
+///
+/// ```text
+/// ### tuple ### allow tcp 443 0.0.0.0/0 any 0.0.0.0/0 in comment=54
+/// ### tuple ### limit_log any 22 0.0.0.0/0 any 10.0.0.0/8 in_eth0
+/// ### tuple ### allow tcp 80,8000:8100 0.0.0.0/0 any 0.0.0.0/0 Nginx%20Full - in
+/// ```
+fn rules_open(rules: &str, port: u16, to: Source) -> bool {
     rules
         .lines()
         .filter_map(|line| line.strip_prefix("### tuple ### "))
-        .any(|tuple| {
-            let words: Vec<_> = tuple.split_whitespace().collect();
-            let [
-                action,
-                protocol,
-                destination_port,
-                destination,
-                source_port,
-                source,
-                direction,
-                ..,
-            ] = words[..]
-            else {
-                return false;
-            };
-            matches!(action, "allow" | "limit")
-                && matches!(protocol, "tcp" | "any")
-                && (destination_port == port.to_string() || destination_port == "any")
-                && destination == "0.0.0.0/0"
-                && source_port == "any"
-                && source == "0.0.0.0/0"
-                && direction.starts_with("in")
+        .any(|tuple| tuple_opens(tuple, port, to))
+}
+
+fn tuple_opens(tuple: &str, port: u16, to: Source) -> bool {
+    let words: Vec<_> = tuple
+        .split_whitespace()
+        .filter(|word| !word.starts_with("comment="))
+        .collect();
+    let [
+        action,
+        protocol,
+        ports,
+        destination,
+        source_port,
+        source,
+        ..,
+        direction,
+    ] = words[..]
+    else {
+        return false;
+    };
+    let action = action.split('_').next();
+    let is_for_everybody = || {
+        let is_any = |address| matches!(address, "0.0.0.0/0" | "::/0");
+        is_any(destination) && source_port == "any" && is_any(source) && direction == "in"
+    };
+    matches!(action, Some("allow" | "limit"))
+        && matches!(protocol, "tcp" | "any")
+        && ports_include(ports, port)
+        // The host itself gets in anyway.
+        && (direction == "in" || direction.starts_with("in_") && direction != "in_lo")
+        && (to == Source::Somewhere || is_for_everybody())
+}
+
+/// `any`, or single ports and ranges: `80,443,8000:8100`.
+fn ports_include(ports: &str, port: u16) -> bool {
+    ports == "any"
+        || ports.split(',').any(|part| {
+            let (first, last) = part.split_once(':').unwrap_or((part, part));
+            let bounds = (first.parse::<u16>(), last.parse::<u16>());
+            matches!(bounds, (Ok(first), Ok(last)) if (first..=last).contains(&port))
         })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::rules_open;
+    use super::{Source, rules_open};
+
+    fn open(rules: &str, to: Source) -> Vec<u16> {
+        let ports = [22, 80, 81, 443, 2222, 8000, 8050, 8101];
+        let is_open = |port: &u16| rules_open(rules, *port, to);
+        ports.into_iter().filter(is_open).collect()
+    }
+
+    fn both(tuple: &str) -> (Vec<u16>, Vec<u16>) {
+        let rules = format!("*filter\n### tuple ### {tuple}\n-A ufw-user-input -j ACCEPT\n");
+        (
+            open(&rules, Source::Anywhere),
+            open(&rules, Source::Somewhere),
+        )
+    }
 
     #[test]
-    fn reads_ufws_tuples() {
-        let rules = "*filter\n### tuple ### allow tcp 443 0.0.0.0/0 any 0.0.0.0/0 in comment=54\n\
-                     ### tuple ### deny tcp 80 0.0.0.0/0 any 0.0.0.0/0 in\n\
-                     ### tuple ### allow tcp 22 0.0.0.0/0 any 10.0.0.0/8 in\n\
-                     ### tuple ### limit any 2222 0.0.0.0/0 any 0.0.0.0/0 in\n";
-        assert!(rules_open(rules, 443) && rules_open(rules, 2222));
-        assert!(!rules_open(rules, 80) && !rules_open(rules, 22) && !rules_open(rules, 44));
+    fn what_ufw_lets_in_for_everybody() {
+        // As ufw 0.36.2 writes them.
+        for (tuple, ports) in [
+            (
+                "allow tcp 443 0.0.0.0/0 any 0.0.0.0/0 in comment=54",
+                vec![443],
+            ),
+            ("limit any 2222 0.0.0.0/0 any 0.0.0.0/0 in", vec![2222]),
+            ("limit_log tcp 22 0.0.0.0/0 any 0.0.0.0/0 in", vec![22]),
+            ("allow_log-all any 81 0.0.0.0/0 any 0.0.0.0/0 in", vec![81]),
+            (
+                "allow tcp 80,443 0.0.0.0/0 any 0.0.0.0/0 Nginx%20Full - in",
+                vec![80, 443],
+            ),
+            (
+                "allow tcp 80,443,8000:8100 0.0.0.0/0 any 0.0.0.0/0 in",
+                vec![80, 443, 8000, 8050],
+            ),
+        ] {
+            assert_eq!(both(tuple), (ports.clone(), ports), "{tuple}");
+        }
+    }
+
+    #[test]
+    fn what_ufw_lets_in_for_some() {
+        for (tuple, ports) in [
+            ("allow any 22 0.0.0.0/0 any 10.0.0.0/8 in", vec![22]),
+            ("allow tcp 22 ::/0 any fe80::/10 in", vec![22]),
+            (
+                "allow tcp 80 0.0.0.0/0 any 10.1.0.0/16 Nginx%20HTTP - in",
+                vec![80],
+            ),
+            ("allow tcp 2222 0.0.0.0/0 any 0.0.0.0/0 in_eth0", vec![2222]),
+            ("allow tcp 81 172.17.0.1 any 0.0.0.0/0 in", vec![81]),
+            (
+                "allow any any 0.0.0.0/0 any 192.168.1.1 in",
+                vec![22, 80, 81, 443, 2222, 8000, 8050, 8101],
+            ),
+        ] {
+            assert_eq!(both(tuple), (vec![], ports), "{tuple}");
+        }
+    }
+
+    #[test]
+    fn what_ufw_lets_nobody_in_with() {
+        for tuple in [
+            "deny tcp 80 0.0.0.0/0 any 0.0.0.0/0 in",
+            "reject tcp 80,443 0.0.0.0/0 any 0.0.0.0/0 in",
+            "route:allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in_eth0!out_lo",
+            "allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 out",
+            "allow udp 443 0.0.0.0/0 any 0.0.0.0/0 in",
+            "allow any any 0.0.0.0/0 any 0.0.0.0/0 in_lo",
+            "allow tcp 44 0.0.0.0/0 any 0.0.0.0/0 in",
+        ] {
+            assert_eq!(both(tuple), (vec![], vec![]), "{tuple}");
+        }
     }
 }

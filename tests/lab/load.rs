@@ -23,7 +23,6 @@ fn ten_thousand_counts_are_ten_thousand() {
 
     a_newer_binary_upgrades(&host);
     assert_eq!(count(&host, &token), before + 10_004);
-    the_firewall_is_told(&host);
 }
 
 /// 256 in flight, over TLS, with a client that counts what is not 200.
@@ -87,29 +86,6 @@ fn a_newer_binary_upgrades(host: &Host) {
     assert_eq!(
         host.ok("tavernctl install --yes").trim(),
         "Nothing to change."
-    );
-}
-
-/// ufw is told of SSH's real port while it is active, and never switched on.
-fn the_firewall_is_told(host: &Host) {
-    assert!(host.ok("ufw status").contains("inactive"));
-    host.ok("ufw --force enable");
-    assert!(!host.ok("ufw status").contains("443/tcp"));
-    host.ok("tavernctl install --yes");
-    let rules = host.ok("ufw status");
-    assert!(
-        rules.contains("80/tcp") && rules.contains("443/tcp"),
-        "{rules}"
-    );
-    assert_eq!(
-        host.ok("tavernctl install --yes").trim(),
-        "Nothing to change."
-    );
-    host.ok("tavernctl uninstall --yes");
-    let rules = host.ok("ufw status");
-    assert!(
-        rules.contains("Status: active") && !rules.contains("443/tcp"),
-        "{rules}"
     );
 }
 
