@@ -385,9 +385,12 @@ fn a_certificate_put_in_by_hand_stays(host: &Host) {
 /// First without the data, later the data too, with a copy of the binary.
 fn uninstalled_in_two_steps(host: &Host) {
     exits(&host.sh("tavernctl uninstall --yes"), 0);
-    exits(&host.sh("/root/tavernctl uninstall --yes --purge"), 0);
-    let left =
-        host.sh("ls -d /etc/tavern /var/lib/tavern /var/www/counter /var/www/second /var/log/nginx/{counter,second}*.log");
-    assert_eq!(left.stdout, "", "{left}");
     nginx_is_as_it_was(host);
+    exits(&host.sh("/root/tavernctl uninstall --yes --purge"), 0);
+    nginx_is_as_it_was(host);
+    let left = host.sh(
+        "ls -d /etc/tavern /var/lib/tavern /var/www/counter /var/log/nginx/{counter,second}*.log; \
+         find /var/www/second -type f",
+    );
+    assert_eq!(left.stdout, "", "{left}");
 }
