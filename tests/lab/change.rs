@@ -1,9 +1,10 @@
 //! Changing an installed host: by its stack file, by hand, by a run that dies, by a step that fails.
 
 use crate::site::{
-    count, exits, installed, manifest, password, same, status, token, wait_until_healthy,
+    count, exits, host_with_binary, installed, manifest, password, same, status, token,
+    wait_until_healthy,
 };
-use crate::support::lab::{Host, Image};
+use crate::support::lab::{Host, Image, redis_image_tar};
 
 const STACK: &str = "/etc/tavern/stacks/counter.toml";
 
@@ -16,8 +17,50 @@ fn debian_13_changes() {
     a_failed_step_is_undone(&host);
     an_account_comes_and_goes(&host);
     an_undone_credential_takes_no_passwords_along(&host);
+    a_second_stack_comes_and_goes(&host);
+    the_stack_file_decides(&host);
     a_certificate_put_in_by_hand_stays(&host);
     uninstalled_in_two_steps(&host);
+}
+
+#[test]
+fn debian_12_kills_of_a_first_install() {
+    const MOMENTS: u32 = 6;
+    let run = took(&fresh("first12"), INSTALL);
+    let mut landed = 0;
+    for moment in 1..=MOMENTS {
+        let host = fresh(&format!("first12-{moment}"));
+        let killed = killed(&host, INSTALL, middle(run, moment, MOMENTS));
+        landed += u32::from(killed.unfinished);
+        finished_by_the_next(&host, &killed);
+        assert_eq!(count(&host, &token(&host)), 1);
+        exits(&host.sh("/root/tavernctl uninstall --yes --purge"), 0);
+        nginx_is_as_it_was(&host);
+    }
+    assert_landed(landed, MOMENTS, run);
+}
+
+#[test]
+fn debian_12_kills_of_an_uninstall() {
+    const MOMENTS: u32 = 4;
+    const UNINSTALL: &str = "/root/tavernctl uninstall --yes";
+    let host = installed(Image::BookwormPrepared, "uninstall12");
+    let mut visits = count(&host, &token(&host));
+    let run = took(&host, UNINSTALL);
+    host.ok(INSTALL);
+    let mut landed = 0;
+    for moment in 1..=MOMENTS {
+        // An uninstall keeps no journal: what it has done is in the receipt.
+        let killed = killed(&host, UNINSTALL, middle(run, moment, MOMENTS));
+        landed += u32::from(killed.code == KILLED);
+        exits(&host.sh(UNINSTALL), 0);
+        nginx_is_as_it_was(&host);
+        host.ok(INSTALL);
+        wait_until_healthy(&host, "the site after a killed uninstall");
+        visits += 1;
+        assert_eq!(count(&host, &token(&host)), visits, "moment {moment}");
+    }
+    assert_landed(landed, MOMENTS, run);
 }
 
 #[test]
@@ -84,43 +127,151 @@ fn a_hand_edit_is_shown_then_replaced(host: &Host) {
     exits(&host.sh("tavernctl plan"), 0);
 }
 
-/// Killed at moments spread over a run that changes much; whatever was half done, the next run ends it.
+const INSTALL: &str = "/root/tavernctl install --yes";
+/// What a shell says of a command that SIGKILL ended.
+const KILLED: i32 = 137;
+
+struct Killed {
+    code: i32,
+    /// It was in the middle of its steps: the journal is there only then.
+    unfinished: bool,
+}
+
+/// Runs a command for so many seconds and no longer.
+fn killed(host: &Host, command: &str, seconds: f64) -> Killed {
+    let output = host.sh(&format!("timeout --signal=KILL {seconds:.3} {command}"));
+    let journal = host.sh("test -e /var/lib/tavern/journal.jsonl").success();
+    Killed {
+        code: output.code,
+        unfinished: output.code == KILLED && journal,
+    }
+}
+
+/// The seconds that a command takes when it is left alone.
+fn took(host: &Host, command: &str) -> f64 {
+    let said = host.ok(&format!(
+        "TIMEFORMAT=%R; {{ time {command} >/root/took 2>&1; }} 2>&1 || {{ cat /root/took; exit 1; }}"
+    ));
+    said.trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("no seconds: {said}"))
+}
+
+/// The middle of a run's part.
+fn middle(run: f64, part: u32, parts: u32) -> f64 {
+    run * (f64::from(part) - 0.5) / f64::from(parts)
+}
+
+/// Kills that come before or after the steps prove nothing.
+fn assert_landed(landed: u32, moments: u32, run: f64) {
+    assert!(
+        landed * 3 >= moments,
+        "only {landed} of {moments} kills came inside a run of {run} s"
+    );
+}
+
+/// Whatever was half done, the next run ends it, and says that it does.
+fn finished_by_the_next(host: &Host, killed: &Killed) {
+    let output = host.sh(INSTALL);
+    exits(&output, 0);
+    assert_eq!(
+        output.stderr.contains("an earlier run did not end"),
+        killed.unfinished,
+        "{output}"
+    );
+    exits(&host.sh("tavernctl plan"), 0);
+    wait_until_healthy(host, "the site after a killed run");
+    let leftovers = host.ok(
+        "find /etc /var/www /usr/local /var/lib/tavern -name '*.tavern-tmp' -o -name journal.jsonl -o -name stage",
+    );
+    assert_eq!(leftovers, "");
+}
+
+/// A prepared host on which nothing was installed yet, Redis's image there.
+fn fresh(name: &str) -> Host {
+    let host = host_with_binary(Image::BookwormPrepared, name);
+    host.load_image(&redis_image_tar());
+    host
+}
+
+/// Killed at moments spread over a run that changes much.
 fn a_killed_run_is_finished_by_the_next(host: &Host, moments: u32) {
+    let there_and_back = |forth: bool| {
+        for (one, other) in [
+            ("alias = \"flask-app\"", "alias = \"flask-app2\""),
+            ("\"10.0.0.5\"", "\"10.0.0.6\""),
+        ] {
+            let (from, to) = if forth { (one, other) } else { (other, one) };
+            edit(host, from, to);
+        }
+    };
     let token = token(host);
     let mut visits = count(host, &token);
+    there_and_back(true);
+    host.ok(INSTALL);
+    there_and_back(false);
+    let run = took(host, INSTALL);
+    let mut landed = 0;
     for moment in 1..=moments {
-        let port = if moment % 2 == 1 {
-            "alias = \"flask-app\""
-        } else {
-            "alias = \"flask-app2\""
-        };
-        let other = if moment % 2 == 1 {
-            "alias = \"flask-app2\""
-        } else {
-            "alias = \"flask-app\""
-        };
-        edit(host, port, other);
-        let (from, to) = if moment % 2 == 1 {
-            ("\"10.0.0.5\"", "\"10.0.0.6\"")
-        } else {
-            ("\"10.0.0.6\"", "\"10.0.0.5\"")
-        };
-        edit(host, from, to);
-        host.sh(&format!(
-            "timeout --signal=KILL {:.3} tavernctl install --yes",
-            0.6 * f64::from(moment) / f64::from(moments)
-        ));
-        let output = host.sh("tavernctl install --yes");
-        exits(&output, 0);
-        exits(&host.sh("tavernctl plan"), 0);
-        wait_until_healthy(host, "the site after a killed run");
+        there_and_back(moment % 2 == 1);
+        let killed = killed(host, INSTALL, middle(run, moment, moments));
+        landed += u32::from(killed.unfinished);
+        finished_by_the_next(host, &killed);
         visits += 1;
-        assert_eq!(count(host, &token), visits);
-        let leftovers = host.ok(
-            "find /etc /var/www /usr/local /var/lib/tavern -name '*.tavern-tmp' -o -name journal.jsonl -o -name stage",
-        );
-        assert_eq!(leftovers, "", "after moment {moment}");
+        assert_eq!(count(host, &token), visits, "after moment {moment}");
     }
+    assert_landed(landed, moments, run);
+}
+
+/// Two stacks on one host; what the second brought leaves with its file, its pages apart.
+fn a_second_stack_comes_and_goes(host: &Host) {
+    const SECOND: &str = "/etc/tavern/stacks/second.toml";
+    let second = "curl -sSk --resolve second.example:443:127.0.0.1 https://second.example/";
+    let first = "curl -sSk https://localhost/";
+    let ours = host.ok(first);
+    host.write(
+        SECOND,
+        "name = \"second\"\nhosts = [\"second.example\"]\n\n[tls]\nissuer = \"self-signed\"\n\n\
+         [[site]]\npath = \"/\"\nname = \"notes\"\nstatic = \"notes\"\n",
+        0o644,
+    );
+    host.ok(INSTALL);
+    exits(&host.sh("tavernctl check"), 0);
+    host.ok("echo 'the second stack' > /var/www/second/notes/index.html");
+    assert_eq!(host.ok(second), "the second stack\n");
+    assert_eq!(host.ok(first), ours);
+
+    host.ok(&format!("rm {SECOND}"));
+    exits(&host.sh("tavernctl plan"), 2);
+    host.ok(INSTALL);
+    exits(&host.sh("tavernctl check"), 0);
+    let files = host.sh("find /etc/nginx -name '*second*'; nginx -T 2>/dev/null | grep -F second");
+    assert_eq!(files.stdout, "", "{files}");
+    // The first takes every name.
+    assert_eq!(host.ok(second), ours);
+    assert_eq!(host.ok(first), ours);
+    nginx_is_sound(host);
+}
+
+/// nginx can be started from the files that are there, and answers.
+fn nginx_is_sound(host: &Host) {
+    let test = host.sh("nginx -t");
+    exits(&test, 0);
+    host.ok("systemctl restart nginx.service");
+    host.ok("curl -sSk -o /dev/null http://localhost/");
+}
+
+/// Nothing of ours is left in a sound nginx; the distribution's own site answers again.
+fn nginx_is_as_it_was(host: &Host) {
+    nginx_is_sound(host);
+    assert_eq!(host.ok("ls /etc/nginx/sites-enabled"), "default\n");
+    assert_eq!(status(host, "http://localhost/"), 200);
+    assert!(
+        host.ok("curl -sS http://localhost/")
+            .contains("Welcome to nginx!")
+    );
+    let ours = host.sh("grep -rl 'Written by Tavern' /etc/nginx");
+    assert_eq!(ours.stdout, "", "{ours}");
 }
 
 /// nginx takes the configuration in a test but cannot serve it: everything is as it was, and says why.
@@ -234,8 +385,12 @@ fn a_certificate_put_in_by_hand_stays(host: &Host) {
 /// First without the data, later the data too, with a copy of the binary.
 fn uninstalled_in_two_steps(host: &Host) {
     exits(&host.sh("tavernctl uninstall --yes"), 0);
+    nginx_is_as_it_was(host);
     exits(&host.sh("/root/tavernctl uninstall --yes --purge"), 0);
-    let left =
-        host.sh("ls -d /etc/tavern /var/lib/tavern /var/www/counter /var/log/nginx/counter*.log");
+    nginx_is_as_it_was(host);
+    let left = host.sh(
+        "ls -d /etc/tavern /var/lib/tavern /var/www/counter /var/log/nginx/{counter,second}*.log; \
+         find /var/www/second -type f",
+    );
     assert_eq!(left.stdout, "", "{left}");
 }

@@ -21,7 +21,9 @@ pub struct Browser {
 
 impl Browser {
     /// Starts chromedriver and a headless Chromium in the host's network namespace.
-    pub fn open(host: &Host, profile: &std::path::Path) -> Self {
+    ///
+    /// `strategy` is WebDriver's: what a visit waits for, "normal" for all of the page, "none" for nothing.
+    pub fn open(host: &Host, profile: &std::path::Path, strategy: &str) -> Self {
         let pid = docker(&["inspect", "--format", "{{.State.Pid}}", host.container()]);
         let driver = Command::new("nsenter")
             .args(["--target", pid.trim(), "--net", "chromedriver"])
@@ -64,7 +66,8 @@ impl Browser {
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "acceptInsecureCerts": true,
-            "goog:loggingPrefs": {"browser": "ALL"},
+            "pageLoadStrategy": strategy,
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
             "goog:chromeOptions": {"args": arguments},
         }}});
         let answer = browser.send("POST", "/session", &wanted);
@@ -102,12 +105,25 @@ impl Browser {
 
     /// What the console complained of since it was last asked.
     pub fn complaints(&self) -> Vec<String> {
-        let log = self.command("POST", "/se/log", &json!({"type": "browser"}));
-        let entries = log.as_array().cloned().unwrap_or_default();
-        entries
+        self.log("browser")
             .iter()
             .map(|entry| entry["message"].to_string())
             .collect()
+    }
+
+    /// What the network was asked and what came back, since it was last asked for.
+    pub fn network(&self) -> Vec<Value> {
+        let events = self.log("performance").into_iter().map(|entry| {
+            let text = entry["message"].as_str().expect("a message");
+            let event: Value = serde_json::from_str(text).expect("an event is JSON");
+            event["message"].clone()
+        });
+        events.collect()
+    }
+
+    fn log(&self, kind: &str) -> Vec<Value> {
+        let log = self.command("POST", "/se/log", &json!({"type": kind}));
+        log.as_array().expect("a list of entries").clone()
     }
 
     fn send(&self, method: &str, path: &str, body: &Value) -> Value {
@@ -161,68 +177,188 @@ impl Drop for Browser {
     }
 }
 
-/// The main page shows its three sites, and the console says nothing.
+const MAIN: &str = "https://localhost/";
+const CLOSE: &str = "https://localhost/close/";
+const SITES: [&str; 3] = ["/open/", "/close/", "/flask/"];
+
+/// The main page shows its three sites: to who gives no password two and a question, to who does all
+/// three, on a wide screen and on a narrow one.
 pub fn shows_three_frames(host: &Host, site_password: &str) {
+    close_asks_for_a_password(host);
+
+    // From here on the password that the /close frame asks for is given with every request.
     let profile = tempfile::tempdir().expect("a temporary directory");
-    let browser = Browser::open(host, profile.path());
-    // The password that the /close frame asks for.
+    let browser = Browser::open(host, profile.path(), "normal");
     let login = host.ok(&format!("printf %s 'admin:{site_password}' | base64 -w0"));
     browser.devtools("Network.enable", &json!({}));
     browser.devtools(
         "Network.setExtraHTTPHeaders",
         &json!({"headers": {"Authorization": format!("Basic {}", login.trim())}}),
     );
-    browser.visit("https://localhost/");
-    let frames = browser.script(
-        "return [...document.querySelectorAll('iframe')].map(f => { f.loading = 'eager'; return f.src })",
-    );
-    let frames: Vec<String> = frames
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|f| f.as_str().map(str::to_owned))
-        .collect();
-    let paths: Vec<_> = frames
-        .iter()
-        .map(|f| f.trim_start_matches("https://localhost"))
-        .collect();
-    assert_eq!(paths, ["/open/", "/close/", "/flask/"]);
-    for (index, path) in paths.iter().enumerate() {
-        let begun = Instant::now();
-        loop {
-            browser.command("POST", "/frame", &json!({"id": index}));
-            let seen = browser.script(
-                "return [location.pathname, document.readyState, document.body.innerText.length]",
-            );
-            browser.command("POST", "/frame", &json!({"id": null}));
-            if seen[0] == **path && seen[1] == "complete" && seen[2].as_u64() > Some(20) {
-                break;
-            }
-            assert!(
-                begun.elapsed() < Duration::from_secs(20),
-                "{path} did not load: {seen}"
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
+    browser.visit(MAIN);
+    frames_show(&browser, &SITES);
     if let Ok(directory) = std::env::var("TAVERN_SHOTS") {
         screenshot(&browser, &format!("{directory}/main.png"));
     }
+    swagger_shows_its_operations(&browser);
+    fits_a_telephone(&browser);
+    let complaints = browser.complaints();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+/// Without a password the others load, and the /close frame asks for one: Chromium holds the answer
+/// back, from its protocol and its console too, until somebody answers the prompt. So the frame is
+/// seen to have asked /close/ and to wait, and what it was told is seen by a request of the page's
+/// that may not prompt.
+///
+/// The one console entry allowed is Chromium's own "Failed to load resource … 401" for that request:
+/// it writes it for every answer from 400 up, no page can keep it from doing so, and to be refused
+/// here is right.
+fn close_asks_for_a_password(host: &Host) {
+    let profile = tempfile::tempdir().expect("a temporary directory");
+    // A visit that were waited for would wait for the prompt's answer.
+    let browser = Browser::open(host, profile.path(), "none");
+    browser.visit(MAIN);
+    until("the main page", || {
+        let seen = browser.script(
+            "return [location.href, document.readyState, document.querySelectorAll('iframe').length]",
+        );
+        if seen[0] == MAIN && seen[1] != "loading" && seen[2] == 3 {
+            Ok(())
+        } else {
+            Err(seen)
+        }
+    });
+    frames_show(&browser, &["/open/", "/flask/"]);
+    browser.script("document.querySelectorAll('iframe')[1].scrollIntoView()");
+    let mut events = Vec::new();
+    until("the /close frame's request", || {
+        events.extend(browser.network());
+        let is_there = events.iter().any(|event| {
+            event["method"] == "Network.requestWillBeSent"
+                && event["params"]["type"] == "Document"
+                && event["params"]["request"]["url"] == CLOSE
+        });
+        if is_there { Ok(()) } else { Err(Value::Null) }
+    });
+    // Were it refused without a question, or let in, it would show that well within this time.
+    std::thread::sleep(Duration::from_secs(2));
+    events.extend(browser.network());
+    let answered = |event: &&Value| {
+        event["method"] == "Network.responseReceived" && event["params"]["response"]["url"] == CLOSE
+    };
+    assert_eq!(events.iter().find(answered), None);
+    let shown = browser.script(
+        "const frame = document.querySelectorAll('iframe')[1]; \
+         return [frame.contentWindow.location.href, frame.contentDocument.body.innerText]",
+    );
+    assert_eq!(shown, json!(["about:blank", ""]));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+
+    let told = browser.script(
+        "return fetch('/close/', {credentials: 'omit'}) \
+         .then(answer => [answer.status, answer.headers.get('www-authenticate')])",
+    );
+    assert_eq!(told[0], 401, "{told}");
+    let challenge = told[1].as_str().unwrap_or_default();
+    assert!(challenge.starts_with("Basic realm="), "{told}");
+    let complaints = browser.complaints();
+    assert!(
+        complaints.len() == 1
+            && complaints[0].contains(CLOSE)
+            && complaints[0].contains("Failed to load resource")
+            && complaints[0].contains("401"),
+        "{complaints:#?}"
+    );
+}
+
+/// Scrolls to each of these frames, as who reads on does (two load only then), and waits until it
+/// shows its site.
+fn frames_show(browser: &Browser, paths: &[&str]) {
+    let sources = browser.script(
+        "return [...document.querySelectorAll('iframe')].map(f => new URL(f.src).pathname)",
+    );
+    assert_eq!(sources, json!(SITES));
+    for (index, path) in SITES.iter().enumerate() {
+        if !paths.contains(path) {
+            continue;
+        }
+        browser.script(&format!(
+            "document.querySelectorAll('iframe')[{index}].scrollIntoView()"
+        ));
+        until(&format!("{path} in its frame"), || {
+            browser.command("POST", "/frame", &json!({"id": index}));
+            let seen = browser.script(
+                "return [location.pathname, document.readyState, document.body?.innerText ?? '']",
+            );
+            browser.command("POST", "/frame", &json!({"id": null}));
+            // An error page of nginx begins with the status.
+            let text = seen[2].as_str().unwrap_or_default();
+            let is_there = seen[0] == **path
+                && seen[1] == "complete"
+                && text.len() > 20
+                && !text.starts_with(|c: char| c.is_ascii_digit());
+            if is_there { Ok(()) } else { Err(seen) }
+        });
+    }
+}
+
+fn swagger_shows_its_operations(browser: &Browser) {
     browser.visit("https://localhost/flask/swagger/");
+    until("Swagger UI's three operations", || {
+        let blocks = browser.script("return document.querySelectorAll('.opblock').length");
+        if blocks.as_u64() >= Some(3) {
+            Ok(())
+        } else {
+            Err(blocks)
+        }
+    });
+}
+
+/// 390 pixels wide: nothing to scroll sideways, and the frames one below the other.
+fn fits_a_telephone(browser: &Browser) {
+    const WIDTH: f64 = 390.0;
+    browser.devtools(
+        "Emulation.setDeviceMetricsOverride",
+        &json!({"width": WIDTH, "height": 844, "deviceScaleFactor": 3, "mobile": true}),
+    );
+    browser.visit(MAIN);
+    frames_show(browser, &SITES);
+    let widths = browser.script(
+        "return [innerWidth, document.documentElement.scrollWidth, document.documentElement.clientWidth]",
+    );
+    // Where a page is too wide, Chromium widens what it calls the window: both are compared with the screen.
+    assert_eq!(widths[0].as_f64(), Some(WIDTH), "{widths}");
+    assert!(widths[1].as_f64() <= Some(WIDTH), "{widths}");
+    let boxes = browser.script(
+        "return [...document.querySelectorAll('iframe')].map(f => f.getBoundingClientRect()).map(b => [b.left, b.right, b.top, b.bottom])",
+    );
+    let boxes: Vec<[f64; 4]> = serde_json::from_value(boxes).expect("four numbers a frame");
+    assert_eq!(boxes.len(), SITES.len());
+    for [left, right, top, bottom] in &boxes {
+        let is_seen = *left >= 0.0 && *right <= WIDTH && right - left > WIDTH / 2.0;
+        assert!(is_seen && bottom > top, "{boxes:?}");
+    }
+    let is_column = boxes
+        .windows(2)
+        .all(|two| (two[0][0] - two[1][0]).abs() < 1.0 && two[0][3] <= two[1][2]);
+    assert!(is_column, "the frames are not in one column: {boxes:?}");
+    if let Ok(directory) = std::env::var("TAVERN_SHOTS") {
+        screenshot(browser, &format!("{directory}/narrow.png"));
+    }
+    browser.devtools("Emulation.clearDeviceMetricsOverride", &json!({}));
+}
+
+/// Asks again until the answer is `Ok`.
+fn until(what: &str, mut ask: impl FnMut() -> Result<(), Value>) {
     let begun = Instant::now();
-    while browser
-        .script("return document.querySelectorAll('.opblock').length")
-        .as_u64()
-        < Some(3)
-    {
+    while let Err(seen) = ask() {
         assert!(
             begun.elapsed() < Duration::from_secs(20),
-            "Swagger UI shows no operation"
+            "waited for {what}, saw {seen}"
         );
         std::thread::sleep(Duration::from_millis(100));
     }
-    let complaints = browser.complaints();
-    assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
 fn screenshot(browser: &Browser, path: &str) {
