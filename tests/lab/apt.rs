@@ -14,7 +14,8 @@ const HOLD: &str = r#"
 use Fcntl;
 my ($seconds, $path) = @ARGV;
 open(my $file, ">>", $path) or die "$path: $!";
-fcntl($file, F_SETLK, pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0)) or die "$path: $!";
+my $lock = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0);
+fcntl($file, F_SETLK, $lock) or die "$path: $!";
 open(my $mark, ">", "$path.held") or die $!;
 close($mark);
 sleep $seconds;
