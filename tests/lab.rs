@@ -8,6 +8,8 @@
 
 #[path = "lab/adopt.rs"]
 mod adopt;
+#[path = "lab/apt.rs"]
+mod apt;
 #[path = "lab/bare.rs"]
 mod bare;
 #[path = "lab/change.rs"]

@@ -428,3 +428,79 @@ fn what_is_allowed_is_not_a_violation() {
         assert_eq!(judged(path, text), [""; 0], "{path}: {text}");
     }
 }
+
+// --- advice ---------------------------------------------------------------------------------
+
+/// The verbs that a text tells a person to use, with `tavernctl` before them. What is said of the
+/// program ("this tavernctl was built …") has an article or the like in front.
+fn advised_verbs(text: &str) -> Vec<String> {
+    const PROSE: &[&str] = &["a", "the", "this", "another", "newer", "of", "with"];
+    // Escapes are as written: line ends, and lines that go on.
+    let text = text.replace("\\n", " ").replace("\\\n", " ");
+    let mut words = text.split_whitespace().peekable();
+    let mut before = "";
+    let mut verbs = Vec::new();
+    while let Some(word) = words.next() {
+        let name = word.trim_start_matches(['`', '(']);
+        if (name == "tavernctl" || name.ends_with("/tavernctl"))
+            && !PROSE.contains(&before)
+            && let Some(next) = words.peek()
+        {
+            let end = next.find(|c: char| !c.is_ascii_lowercase());
+            let verb = &next[..end.unwrap_or(next.len())];
+            verbs.extend((!verb.is_empty()).then(|| verb.to_owned()));
+        }
+        before = word;
+    }
+    verbs
+}
+
+#[test]
+fn only_verbs_that_exist_are_advised() {
+    let knows = |verb: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_tavernctl"))
+            .args([verb, "--help"])
+            .output()
+            .expect("tavernctl runs")
+            .status
+            .success()
+    };
+    assert!(knows("install") && !knows("access"));
+    over_all("verbs that tavernctl does not have", |file| {
+        let texts = file.tokens.iter().filter_map(|token| match &token.token {
+            Token::Text(text) => Some((token.line, text)),
+            _ => None,
+        });
+        texts
+            .flat_map(|(line, text)| {
+                let verbs = advised_verbs(text).into_iter();
+                verbs.map(move |verb| (line, verb))
+            })
+            .filter(|(_, verb)| !knows(verb))
+            .map(|(line, verb)| format!("src/{}:{line}: tavernctl {verb}", file.path))
+            .collect()
+    });
+}
+
+#[test]
+fn advice_is_told_from_prose() {
+    for (text, verbs) in [
+        (
+            "run `sudo tavernctl plan`; `tavernctl up` too",
+            &["plan", "up"][..],
+        ),
+        ("see `tavernctl access explain`", &["access"]),
+        (
+            r"Examples:\n  tavernctl check     asks\ntavernctl up",
+            &["check", "up"],
+        ),
+        ("ExecStart=/usr/bin/tavernctl serve counter", &["serve"]),
+        ("/usr/bin/tavernctl serve counter", &["serve"]),
+        ("before this tavernctl was built", &[]),
+        ("another tavernctl is at work", &[]),
+        ("run `sudo tavernctl {verb}`", &[]),
+        ("tavernctl", &[]),
+    ] {
+        assert_eq!(advised_verbs(text), verbs, "{text}");
+    }
+}

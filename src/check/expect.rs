@@ -132,7 +132,11 @@ fn status_hint(status: u16, hints: &Hints) -> String {
         (401, ..) => {
             "it asks for a password the stack file does not ask for: `tavernctl plan` shows what changed".into()
         }
-        (403, ..) => "the address is refused: `tavernctl access explain`".into(),
+        (403, ..) => {
+            "the address is refused: `allow` of the site in its stack file says who may come in; \
+             `tavernctl plan` shows what changed"
+                .into()
+        }
         (500, ..) => format!("is the password file readable for www-data? See {log}"),
         _ => format!("see {log}"),
     }

@@ -22,6 +22,7 @@ pub struct Proposal {
     /// An earlier run did not end; this plan finishes it.
     pub finishes: bool,
     desired: Vec<Desired>,
+    apt_trouble: Option<String>,
 }
 
 impl Proposal {
@@ -101,7 +102,7 @@ impl Engine<'_> {
             }
             return Err(EngineError::Conflicts(list));
         }
-        self.preflight(&draft.plan, &draft.stacks)?;
+        self.preflight(&draft.plan, &draft.stacks, draft.apt_trouble.as_deref())?;
         Ok(Proposal { finishes, ..draft })
     }
 
@@ -139,6 +140,7 @@ impl Engine<'_> {
             stacks,
             finishes: false,
             desired,
+            apt_trouble: facts.apt_trouble,
         })
     }
 

@@ -99,7 +99,7 @@ impl Engine<'_> {
             Content::Text(text) => Some(text.clone().into_bytes()),
             Content::Page(name) => Some(
                 expand::page(name)
-                    .ok_or_else(|| HostError::Unexpected(format!("tavernctl carries no page `{name}`")))?
+                    .ok_or_else(|| HostError::Unexpected(format!("this tavernctl carries no page `{name}`")))?
                     .into_owned(),
             ),
             Content::RedisAcl {

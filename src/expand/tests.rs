@@ -17,6 +17,7 @@ fn facts() -> Facts {
         missing_packages: ["nginx", "logrotate", "docker.io"]
             .map(str::to_owned)
             .to_vec(),
+        apt_trouble: None,
         ufw: UfwFacts::Active,
         ssh_ports: vec![2222],
         binary: "/usr/local/bin/tavernctl".into(),

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::packages::reason;
 use super::{Host, HostError, Invocation, Listener};
 use crate::model::{Facts, NginxVersion, UfwFacts};
 
@@ -24,7 +25,7 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
     if no_docker {
         missing.push("docker.io");
     }
-    let known = candidates(host, &missing)?;
+    let (known, apt_trouble) = candidates(host, &missing)?;
     // Debian 13 keeps the `docker` command in a package of its own; elsewhere there is none of that name.
     if no_docker && known.contains_key("docker-cli") {
         missing.push("docker-cli");
@@ -45,6 +46,7 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
         // What apt would install decides the syntax as well as what is installed.
         nginx: nginx.or_else(|| NginxVersion::of_package(known.get("nginx")?)),
         missing_packages: missing.into_iter().map(str::to_owned).collect(),
+        apt_trouble,
         ufw,
         ssh_ports,
         binary: PathBuf::from(if packaged { PACKAGED_BINARY } else { BINARY }),
@@ -63,21 +65,22 @@ fn has_docker() -> bool {
     engines.iter().any(|path| Path::new(path).exists())
 }
 
+type Candidates = BTreeMap<String, String>;
+
 /// What apt could install of these. A bare image comes without the repositories' lists: they are read once.
-/// A package that stays unknown is the preflight's to refuse.
-fn candidates(host: &Host, missing: &[&str]) -> Result<BTreeMap<String, String>, HostError> {
+/// A package that stays unknown is the preflight's to refuse, with the reason why the lists could not be read.
+fn candidates(host: &Host, missing: &[&str]) -> Result<(Candidates, Option<String>), HostError> {
     if missing.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok((BTreeMap::new(), None));
     }
     let asked = [missing, &["docker-cli"]].concat();
     let known = host.packages.available(&asked)?;
     if missing.iter().all(|name| known.contains_key(*name)) {
-        return Ok(known);
+        return Ok((known, None));
     }
-    match host.packages.refresh() {
-        Ok(()) => host.packages.available(&asked),
-        Err(_) => Ok(known),
-    }
+    // One source that fails need not be the one that matters.
+    let trouble = host.packages.refresh().err().map(|error| reason(&error));
+    Ok((host.packages.available(&asked)?, trouble))
 }
 
 /// The ports that lead to sshd: its own, and those that systemd holds for it (Ubuntu's `ssh.socket`).

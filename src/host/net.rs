@@ -1,6 +1,6 @@
 #![allow(clippy::disallowed_methods, reason = "reads /proc")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -22,7 +22,8 @@ pub struct Listener {
 
 /// Addresses and listeners of the host.
 pub trait Net: Send + Sync {
-    /// Addresses of the interfaces, loopback and link-local left out.
+    /// Addresses by which others know the host: no loopback, link-local, or passing ones, and none of
+    /// bridges and tunnels.
     fn addresses(&self) -> Vec<IpAddr>;
 
     /// Whether the kernel has IPv6.
@@ -41,13 +42,10 @@ impl Net for RealNet {
         let Ok(interfaces) = getifaddrs() else {
             return Vec::new();
         };
+        let table = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+        let passing = passing_addresses(&table);
         let mut found: Vec<IpAddr> = interfaces
-            // Docker's bridges are nobody's way to this host.
-            .filter(|interface| {
-                !["docker", "br-", "veth"]
-                    .iter()
-                    .any(|p| interface.interface_name.starts_with(p))
-            })
+            .filter(|interface| leads_here(&interface.interface_name))
             .filter_map(|interface| {
                 let address = interface.address?;
                 let v4 = address.as_sockaddr_in().map(|a| IpAddr::from(a.ip()));
@@ -55,7 +53,9 @@ impl Net for RealNet {
             })
             .filter(|address| match address {
                 IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
-                IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+                IpAddr::V6(v6) => {
+                    !v6.is_loopback() && !v6.is_unicast_link_local() && !passing.contains(v6)
+                }
             })
             .collect();
         found.sort_unstable();
@@ -108,6 +108,38 @@ pub fn is_free_on_loopback(port: u16) -> Result<bool, HostError> {
         }
     }
     Ok(true)
+}
+
+/// Whether an interface may be somebody's way to this host: bridges of containers and virtual machines
+/// are not, and tunnels come and go.
+fn leads_here(interface: &str) -> bool {
+    const INNER: [&str; 9] = [
+        "docker",
+        "br-",
+        "veth",
+        "virbr",
+        "tailscale",
+        "wg",
+        "lxc",
+        "cni",
+        "flannel",
+    ];
+    !INNER.iter().any(|prefix| interface.starts_with(prefix))
+}
+
+/// The addresses of `/proc/net/if_inet6` that will not stay: temporary ones, made for privacy, and those
+/// that are deprecated.
+fn passing_addresses(table: &str) -> BTreeSet<Ipv6Addr> {
+    const TEMPORARY: u32 = 0x01;
+    const DEPRECATED: u32 = 0x20;
+    let passing = table.lines().filter_map(|line| {
+        // address, interface number, prefix length, scope, flags, name
+        let mut words = line.split_whitespace();
+        let address = u128::from_str_radix(words.next()?, 16).ok()?;
+        let flags = u32::from_str_radix(words.nth(3)?, 16).ok()?;
+        (flags & (TEMPORARY | DEPRECATED) != 0).then(|| Ipv6Addr::from(address))
+    });
+    passing.collect()
 }
 
 /// A line of `/proc/net/tcp`, if its socket listens (state 0A): address, port, inode.
@@ -185,6 +217,48 @@ fn name_of(process: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passing_addresses_are_temporary_or_deprecated() {
+        let table = "00000000000000000000000000000001 01 80 10 80       lo\n\
+                     20010db8000000000000000000000005 02 40 00 80     eth0\n\
+                     20010db800000000a1b2c3d4e5f60718 02 40 00 01     eth0\n\
+                     20010db800000000a1b2c3d4e5f60719 02 40 00 21     eth0\n\
+                     20010db8000000000000000000000006 02 40 00 a0     eth0\n\
+                     junk\n20010db8 02\n\n";
+        let passing: Vec<_> = passing_addresses(table)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            passing,
+            [
+                "2001:db8::6",
+                "2001:db8::a1b2:c3d4:e5f6:718",
+                "2001:db8::a1b2:c3d4:e5f6:719"
+            ]
+        );
+    }
+
+    #[test]
+    fn bridges_and_tunnels_lead_nowhere() {
+        for inner in [
+            "docker0",
+            "br-1a2b",
+            "veth0a",
+            "virbr0",
+            "tailscale0",
+            "wg0",
+            "lxcbr0",
+            "cni0",
+            "flannel.1",
+        ] {
+            assert!(!leads_here(inner), "{inner}");
+        }
+        for outer in ["eth0", "enp1s0", "wlan0", "br0", "bond0", "ens3"] {
+            assert!(leads_here(outer), "{outer}");
+        }
+    }
 
     #[test]
     fn finds_its_own_listener() {

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::nginx_rivals::{is_included, servers};
-use super::{Files as _, HostError, Invocation, Processes as _, RealFiles, RealProcesses};
+use super::{
+    Files as _, HostError, Invocation, NginxSetup, Processes as _, RealFiles, RealProcesses,
+};
 use crate::model::NginxVersion;
 use crate::resource::{MARKER, NginxTree, PathState, Rival};
 
@@ -22,6 +24,12 @@ pub trait Nginx: Send + Sync {
     /// # Errors
     /// [`HostError::Nginx`] with nginx's own words.
     fn test(&self) -> Result<String, HostError>;
+
+    /// What the live configuration reads, and as whom nginx works.
+    ///
+    /// # Errors
+    /// [`HostError::Nginx`] with nginx's own words.
+    fn setup(&self) -> Result<NginxSetup, HostError>;
 
     /// Judges the live configuration with these files, links and removals laid over it, without touching it.
     ///
@@ -67,6 +75,15 @@ impl Nginx for RealNginx {
 
     fn test(&self) -> Result<String, HostError> {
         judge(&Invocation::new("nginx", &["-t", "-q"]))
+    }
+
+    fn setup(&self) -> Result<NginxSetup, HostError> {
+        let outcome = RealProcesses.run(&Invocation::new("nginx", &["-T", "-q"]))?;
+        if outcome.success() {
+            Ok(NginxSetup::read(&outcome.stdout))
+        } else {
+            Err(HostError::Nginx(complaint(outcome.stderr.trim())))
+        }
     }
 
     fn test_staged(

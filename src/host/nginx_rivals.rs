@@ -89,7 +89,7 @@ fn note(server: &mut ForeignServer, directive: &[&str]) {
 }
 
 /// nginx's lexical rules: words, quotes, `{` `}` `;`, comments.
-fn words(text: &str) -> Vec<String> {
+pub(super) fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut chars = text.chars().peekable();

@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{HostError, Invocation, Processes as _, RealProcesses};
 
@@ -17,7 +17,7 @@ pub trait Packages: Send + Sync {
     /// When apt cannot be asked.
     fn available(&self, names: &[&str]) -> Result<BTreeMap<String, String>, HostError>;
 
-    /// Reads the repositories' lists anew.
+    /// Reads the repositories' lists anew, waiting up to five minutes for another apt to end.
     ///
     /// # Errors
     /// When apt cannot reach them.
@@ -44,6 +44,7 @@ pub trait Packages: Send + Sync {
 pub struct RealPackages;
 
 const LOCK_WAIT: &str = "DPkg::Lock::Timeout=300";
+const LOCK_PATIENCE: Duration = Duration::from_secs(300);
 
 impl Packages for RealPackages {
     fn installed(&self, names: &[&str]) -> Result<BTreeSet<String>, HostError> {
@@ -70,7 +71,8 @@ impl Packages for RealPackages {
     }
 
     fn refresh(&self) -> Result<(), HostError> {
-        apt(&["update"])
+        // Without it, a mirror that cannot be reached is but a warning.
+        apt(&["update", "-o", "APT::Update::Error-Mode=any"])
     }
 
     fn owner_of(&self, path: &str) -> Option<String> {
@@ -114,7 +116,44 @@ fn apt(args: &[&str]) -> Result<(), HostError> {
         .env("NEEDRESTART_MODE", "l")
         .env("NEEDRESTART_SUSPEND", "1")
         .limit(Duration::from_secs(1200));
-    RealProcesses.run_ok(&invocation).map(|_| ())
+    patiently(LOCK_PATIENCE, Duration::from_secs(1), || {
+        RealProcesses.run_ok(&invocation)
+    })
+    .map(|_| ())
+}
+
+/// Tries again while another apt holds a lock that apt itself does not wait for: its option covers dpkg's
+/// lock, and not that of the lists, which a first boot's `apt-daily` takes.
+fn patiently<T>(
+    limit: Duration,
+    pause: Duration,
+    mut run: impl FnMut() -> Result<T, HostError>,
+) -> Result<T, HostError> {
+    let began = Instant::now();
+    loop {
+        match run() {
+            Err(HostError::Failed { tail, .. }) if is_locked(&tail) && began.elapsed() < limit => {
+                std::thread::sleep(pause);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether apt complains of a lock that somebody holds, and not of one that it may not take.
+fn is_locked(said: &str) -> bool {
+    let held = said.contains("Could not get lock") || said.contains("Unable to acquire");
+    held && !said.contains("are you root?")
+}
+
+/// The line of a failed apt that says why: its first error. The last one only says that there were some.
+pub(super) fn reason(error: &HostError) -> String {
+    let HostError::Failed { tail, .. } = error else {
+        return error.to_string();
+    };
+    let first = tail.lines().find_map(|line| line.strip_prefix("E: "));
+    let last = tail.lines().next_back().unwrap_or_default();
+    first.unwrap_or(last).trim().to_owned()
 }
 
 /// Reads `apt-cache policy`: a package's name at the margin, its `Candidate:` below.
@@ -145,7 +184,59 @@ fn audited(audit: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{audited, candidates};
+    use super::*;
+
+    const HELD: &str = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)\n\
+                        E: Unable to lock directory /var/lib/apt/lists/";
+
+    fn failed(tail: &str) -> HostError {
+        HostError::Failed {
+            program: "apt-get".into(),
+            args: "update".into(),
+            status: "exit code 100".into(),
+            tail: tail.into(),
+        }
+    }
+
+    #[test]
+    fn a_lock_is_waited_for_and_nothing_else() {
+        let tries = |limit, tail: &'static str, ends_at: u32| {
+            let mut count = 0;
+            let result = patiently(limit, Duration::ZERO, || {
+                count += 1;
+                if count < ends_at {
+                    Err(failed(tail))
+                } else {
+                    Ok(())
+                }
+            });
+            (count, result.is_ok())
+        };
+        let long = Duration::from_secs(60);
+        assert_eq!(tries(long, HELD, 4), (4, true));
+        assert_eq!(tries(Duration::ZERO, HELD, 4), (1, false));
+        let dpkg = "E: Unable to acquire the dpkg frontend lock, is another process using it?";
+        assert_eq!(tries(long, dpkg, 3), (3, true));
+        let root = "E: Unable to acquire the dpkg frontend lock (/x), are you root?";
+        assert_eq!(tries(long, root, 3), (1, false));
+        assert_eq!(tries(long, "E: Unable to locate package x", 3), (1, false));
+    }
+
+    #[test]
+    fn the_first_error_is_the_reason() {
+        assert_eq!(
+            reason(&failed(HELD)),
+            "Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)"
+        );
+        let fetch = "E: Failed to fetch http://x/InRelease  Connection failed\n\
+                     E: Some index files failed to download. They have been ignored.";
+        assert_eq!(
+            reason(&failed(fetch)),
+            "Failed to fetch http://x/InRelease  Connection failed"
+        );
+        assert_eq!(reason(&failed("odd\nwords")), "words");
+        assert_eq!(reason(&failed("")), "");
+    }
 
     #[test]
     fn reads_policy() {

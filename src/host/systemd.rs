@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{HostError, Invocation, Processes as _, RealProcesses};
+use super::{Files as _, HostError, Invocation, Processes as _, RealFiles, RealProcesses};
 
 /// systemd's word on a unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub trait Systemd: Send + Sync {
     /// # Errors
     /// When systemd does not answer.
     fn reports(&self, units: &[&str]) -> Result<Vec<UnitReport>, HostError>;
+
+    /// The unit that a process belongs to, by its control group.
+    fn unit_of(&self, pid: u32) -> Option<String>;
 
     /// Runs a verb of systemctl (`start`, `stop`, `restart`, `reload`, `enable`, `disable`, `daemon-reload` …) on units.
     ///
@@ -75,12 +78,32 @@ impl Systemd for RealSystemd {
         }
     }
 
+    fn unit_of(&self, pid: u32) -> Option<String> {
+        let path = format!("/proc/{pid}/cgroup");
+        let groups = RealFiles.read(Path::new(&path)).ok()??;
+        unit_in(&String::from_utf8_lossy(&groups))
+    }
+
     fn act(&self, verb: &str, units: &[&str]) -> Result<(), HostError> {
         let mut args = vec![verb];
         args.extend(units);
         let invocation = Invocation::new("systemctl", &args).limit(Duration::from_secs(120));
         RealProcesses.run_ok(&invocation).map(|_| ())
     }
+}
+
+/// The unit in `/proc/PID/cgroup`: the last part of systemd's own group, `0::/system.slice/nginx.service`.
+fn unit_in(groups: &str) -> Option<String> {
+    let paths = groups.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        // Without a name: version 2. With it: version 1, where systemd has a hierarchy of its own.
+        matches!(controllers, "" | "name=systemd").then_some(path)
+    });
+    let mut units = paths.filter_map(|path| path.rsplit('/').next());
+    units
+        .find(|name| name.ends_with(".service") || name.ends_with(".scope"))
+        .map(str::to_owned)
 }
 
 fn parse(block: &str) -> UnitReport {
@@ -98,5 +121,28 @@ fn parse(block: &str) -> UnitReport {
         status_text: take("StatusText"),
         main_pid: take("MainPID").parse().unwrap_or(0),
         path: take("FragmentPath"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unit_in;
+
+    #[test]
+    fn a_process_is_of_the_unit_that_its_group_ends_with() {
+        let unit = |text| unit_in(text);
+        assert_eq!(
+            unit("0::/system.slice/nginx.service\n").as_deref(),
+            Some("nginx.service")
+        );
+        // nginx in a container on the host's network.
+        assert_eq!(
+            unit("0::/system.slice/docker-0a1b.scope\n").as_deref(),
+            Some("docker-0a1b.scope")
+        );
+        assert_eq!(unit("0::/docker/0a1b\n"), None);
+        let first = "4:memory:/x/nginx.service\n1:name=systemd:/system.slice/ssh.service\n0::/\n";
+        assert_eq!(unit(first).as_deref(), Some("ssh.service"));
+        assert_eq!(unit("junk"), None);
     }
 }

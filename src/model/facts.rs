@@ -13,6 +13,8 @@ pub struct Facts {
     pub nginx: Option<NginxVersion>,
     /// Debian's names of the packages to install: nginx, logrotate and Docker where they are not there from any source.
     pub missing_packages: Vec<String>,
+    /// Why apt could not read its sources, in its own words, if it was told to and could not.
+    pub apt_trouble: Option<String>,
     /// ufw's state.
     pub ufw: UfwFacts,
     /// The ports sshd listens on.

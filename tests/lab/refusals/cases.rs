@@ -103,6 +103,32 @@ fn hosts() -> Vec<Case> {
             &["stop and disable"],
         ),
         case(
+            "port 443 taken by another nginx",
+            "printf 'pid /root/own.pid; error_log /dev/null; events {} http { access_log off; server { listen 443; } }' \
+             >/root/own.conf; nginx -c /root/own.conf",
+            "pid=$(cat /root/own.pid); kill $pid; while kill -0 $pid; do sleep 0.1; done 2>/dev/null; rm -f /root/own.*",
+            &["port 443 is taken by nginx (process "],
+            &["not nginx.service's", "docker ps"],
+        ),
+        case(
+            "an nginx that reads no sites",
+            "cp -a /etc/nginx/nginx.conf /root/nginx.conf; sed -i 's/^\\(\\s*include .*sites-enabled\\)/#\\1/' /etc/nginx/nginx.conf",
+            "mv /root/nginx.conf /etc/nginx/nginx.conf",
+            &["/etc/nginx/nginx.conf does not include /etc/nginx/sites-enabled/*"],
+            &["add `include /etc/nginx/sites-enabled/*;` inside `http { }`"],
+        ),
+        case(
+            "nginx.org's nginx.conf, and a user of its own",
+            "cp -a /etc/nginx/nginx.conf /root/nginx.conf; \
+             printf 'user daemon;\\npid /run/nginx.pid;\\nevents {}\\nhttp {\\n    server { listen 8099; }\\n}\\n' >/etc/nginx/nginx.conf",
+            "mv /root/nginx.conf /etc/nginx/nginx.conf",
+            &[
+                "/etc/nginx/nginx.conf does not include /etc/nginx/conf.d/*.conf",
+                "/etc/nginx/nginx.conf has nginx work as `daemon`",
+            ],
+            &["include /etc/nginx/conf.d/*.conf;", "`user www-data;`"],
+        ),
+        case(
             "nginx broken already",
             "printf 'server {\\n    listen 8081;\\n    proxxy_pass x;\\n}\\n' >/etc/nginx/conf.d/mine.conf",
             "rm /etc/nginx/conf.d/mine.conf",
