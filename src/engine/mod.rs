@@ -16,6 +16,7 @@ mod journal;
 mod lock;
 mod observe;
 mod preflight;
+mod preflight_nginx;
 mod prior;
 mod receipt;
 mod stacks;
