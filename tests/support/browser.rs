@@ -197,6 +197,7 @@ pub fn shows_three_frames(host: &Host, site_password: &str) {
     );
     browser.visit(MAIN);
     frames_show(&browser, &SITES);
+    browser.script("scrollTo(0, 0)");
     if let Ok(directory) = std::env::var("TAVERN_SHOTS") {
         screenshot(&browser, &format!("{directory}/main.png"));
     }
@@ -343,6 +344,7 @@ fn fits_a_telephone(browser: &Browser) {
         .windows(2)
         .all(|two| (two[0][0] - two[1][0]).abs() < 1.0 && two[0][3] <= two[1][2]);
     assert!(is_column, "the frames are not in one column: {boxes:?}");
+    browser.script("scrollTo(0, 0)");
     if let Ok(directory) = std::env::var("TAVERN_SHOTS") {
         screenshot(browser, &format!("{directory}/narrow.png"));
     }
