@@ -226,7 +226,6 @@ fn a_private_host_and_its_faults() {
         "{text}"
     );
     assert!(text.contains("The store is away"), "{text}");
-    assert!(report.took_ms < 300, "{text}");
     let count = report.count(Verdict::Healthy);
     assert!(count >= 12, "{text}");
 
@@ -266,29 +265,30 @@ fn a_private_host_and_its_faults() {
 #[test]
 fn a_door_that_stands_open_is_found() {
     let bench = Bench::new();
-    let unhealthy_after = |generation: &str, close: &str| {
+    // The old worker answers what reached it before: asked until it is gone.
+    let unhealthy_after = |generation: &str, close: &str, expected: &[&str]| {
         bench.write_configuration(generation, close);
         bench.nginx(&["-s", "reload"]);
         bench.wait_for_nginx(generation);
-        // The old worker answers what reached it before.
-        std::thread::sleep(WAIT * 5);
-        let report = bench.run();
-        let subjects: Vec<_> = unhealthy_subjects(&report)
-            .into_iter()
-            .filter(|subject| subject.starts_with("site"))
-            .map(str::to_owned)
-            .collect();
-        subjects
+        let begun = Instant::now();
+        loop {
+            let report = bench.run();
+            let mut subjects = unhealthy_subjects(&report);
+            subjects.retain(|subject| subject.starts_with("site"));
+            if subjects == expected {
+                return;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "{generation}: {subjects:?}"
+            );
+            std::thread::sleep(WAIT);
+        }
     };
-    assert_eq!(
-        unhealthy_after("g3", "return 200;"),
-        ["site /close, elsewhere", "site /close, no password"]
-    );
-    assert_eq!(
-        unhealthy_after("g4", "satisfy any;"),
-        ["site /close, elsewhere", "site /close, no password"]
-    );
-    assert!(unhealthy_after("g5", "satisfy all;").is_empty());
+    let open = ["site /close, elsewhere", "site /close, no password"];
+    unhealthy_after("g3", "return 200;", &open);
+    unhealthy_after("g4", "satisfy any;", &open);
+    unhealthy_after("g5", "satisfy all;", &[]);
 }
 
 /// A Redis on a socket, as the container has it.

@@ -1,7 +1,5 @@
 //! The main job: a bare host, one command, a site; then its life until it is uninstalled.
 
-use std::time::Instant;
-
 use tavern::mint::{key_fits, read_certificate};
 
 use crate::site::{
@@ -37,7 +35,6 @@ fn life_of_a_host(image: Image, name: &str) {
     second_install_changes_nothing(&host);
     doors_are_as_declared(&host);
     certificate_is_as_declared(&host, name);
-    check_is_quick(&host);
     browser::shows_three_frames(&host, &password(&host, "site close admin"));
     pages_are_the_owners(&host);
     logs_are_rotated(&host);
@@ -47,7 +44,7 @@ fn life_of_a_host(image: Image, name: &str) {
     uninstall_gives_back(&host, &default_before);
 }
 
-/// Exit 0, under a second, nothing written, nothing reloaded.
+/// Exit 0, nothing written, nothing reloaded. How long it takes is `tests/bench`'s to say.
 fn second_install_changes_nothing(host: &Host) {
     let state = |host: &Host| {
         // Workers of before the first install may still say goodbye to their connections.
@@ -58,13 +55,10 @@ fn second_install_changes_nothing(host: &Host) {
         format!("{}\n{workers}\n{app}\n{container}", manifest(host))
     };
     let before = state(host);
-    let begun = Instant::now();
     let output = host.sh("tavernctl install --yes");
-    let took = begun.elapsed();
     exits(&output, 0);
     assert_eq!(output.stdout.trim(), "Nothing to change.");
     same(&before, &state(host));
-    assert!(took.as_secs() < 1, "a second install took {took:?}");
     exits(&host.sh("tavernctl plan"), 0);
 }
 
@@ -144,20 +138,6 @@ fn certificate_is_as_declared(host: &Host, name: &str) {
     assert!(info.not_before < now && now < info.not_after, "{info:?}");
     let days = (info.not_after - info.not_before).as_seconds_f64() / 86_400.0;
     assert!(days <= 398.0, "good for {days} days");
-}
-
-/// By the program's own clock: what it takes to start it is not in the number. The best of five,
-/// for the other tests that run beside this one are no part of it.
-fn check_is_quick(host: &Host) {
-    let took: Vec<u64> = (0..5)
-        .map(|_| {
-            let output = host.sh("tavernctl check --json");
-            exits(&output, 0);
-            let report: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
-            report["took_ms"].as_u64().expect("a number")
-        })
-        .collect();
-    assert!(took.iter().min() < Some(&300), "{took:?} ms");
 }
 
 /// A login, right and wrong, is a record with fields, and no secret is in any record.

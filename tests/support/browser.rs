@@ -127,30 +127,39 @@ impl Browser {
     }
 
     fn send(&self, method: &str, path: &str, body: &Value) -> Value {
-        let body = if method != "POST" {
-            String::new()
-        } else {
+        self.ask(method, path, body)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        let body = if method == "POST" {
             body.to_string()
+        } else {
+            String::new()
         };
-        let mut stream = TcpStream::connect(self.address).expect("chromedriver listens");
+        let said = |error: std::io::Error| error.to_string();
+        let mut stream = TcpStream::connect(self.address).map_err(said)?;
         stream
             .set_read_timeout(Some(Duration::from_secs(60)))
-            .expect("a timeout");
+            .map_err(said)?;
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         )
-        .expect("a request");
+        .map_err(said)?;
         // chromedriver keeps the connection open whatever it is told.
         let mut answer = BufReader::new(stream);
         let (mut head, mut length) = (String::new(), 0);
         loop {
             let mut line = String::new();
-            answer.read_line(&mut line).expect("a header");
+            answer.read_line(&mut line).map_err(said)?;
             if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().expect("a length");
+                length = value
+                    .trim()
+                    .parse()
+                    .map_err(|_| format!("no length in {line}"))?;
             }
             if line.trim().is_empty() {
                 break;
@@ -158,19 +167,27 @@ impl Browser {
             head.push_str(&line);
         }
         let mut body = vec![0; length];
-        answer.read_exact(&mut body).expect("a body");
+        answer.read_exact(&mut body).map_err(said)?;
         let body = String::from_utf8_lossy(&body);
         let value: Value =
-            serde_json::from_str(&body).unwrap_or_else(|_| panic!("not JSON: {head} {body}"));
-        assert!(head.starts_with("HTTP/1.1 200"), "{method} {path}: {body}");
-        value["value"].clone()
+            serde_json::from_str(&body).map_err(|_| format!("not JSON: {head} {body}"))?;
+        if head.starts_with("HTTP/1.1 200") {
+            Ok(value["value"].clone())
+        } else {
+            Err(body.into_owned())
+        }
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        if !self.session.is_empty() && !std::thread::panicking() {
-            self.command("DELETE", "", &Value::Null);
+        // Also when a test fails: chromedriver, once killed, would leave its browser behind.
+        if !self.session.is_empty() {
+            let _ = self.ask(
+                "DELETE",
+                &format!("/session/{}", self.session),
+                &Value::Null,
+            );
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
