@@ -192,6 +192,7 @@ impl Resource {
             | Self::Htpasswd(_)
             | Self::Certificate(_) => true,
             Self::File(file) => file.keep == Keep::Seeded,
+            Self::Directory(directory) => directory.keep == Keep::Seeded,
             _ => false,
         }
     }

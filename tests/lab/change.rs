@@ -389,8 +389,8 @@ fn uninstalled_in_two_steps(host: &Host) {
     exits(&host.sh("/root/tavernctl uninstall --yes --purge"), 0);
     nginx_is_as_it_was(host);
     let left = host.sh(
-        "ls -d /etc/tavern /var/lib/tavern /var/www/counter /var/log/nginx/{counter,second}*.log; \
-         find /var/www/second -type f",
+        "ls -d /etc/tavern /var/lib/tavern /var/www/counter /var/www/second \
+         /var/log/nginx/{counter,second}*.log",
     );
     assert_eq!(left.stdout, "", "{left}");
 }
