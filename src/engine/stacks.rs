@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use super::{Engine, EngineError};
 use crate::host::Files;
 use crate::model::Layout;
-use crate::resource::NginxTree;
-use crate::resource::PathState;
+use crate::resource::{MARKER, NginxTree, PathState};
 use crate::stack::{DEFAULT, Stack, parse};
 
 /// A stack with the file it came from.
@@ -103,12 +102,19 @@ impl Engine<'_> {
             ports: Vec::new(),
             claims_default: false,
         };
-        let units = self.host.files.list(&self.layout.units)?;
-        let is_unit = |path: &PathBuf| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with("tavern-"))
-        };
-        Ok(units.iter().any(is_unit) || !self.host.nginx.stale(&nothing)?.is_empty())
+        if !self.host.nginx.stale(&nothing)?.is_empty() {
+            return Ok(true);
+        }
+        for path in self.host.files.list(&self.layout.units)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with("tavern-")
+                && let PathState::File { content, .. } = self.host.files.state(&path)?
+                && content.starts_with(format!("# {MARKER}").as_bytes())
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The default stack is for a host without one: laid over another it would swap volumes and lists.

@@ -55,7 +55,7 @@ fn the_unit_reaches_nothing(host: &Host) {
         try etc-tavern ls /etc/tavern\n\
         try state ls /var/lib/tavern\n\
         try tcp-loopback bash -c 'exec 3<>/dev/tcp/127.0.0.1/443'\n\
-        try tcp-outside bash -c 'exec 3<>/dev/tcp/192.0.2.1/80'\n\
+        try tcp-outside bash -c 'exec 3<>/dev/tcp/198.51.100.1/80'\n\
         try write-etc touch /etc/x\n\
         try shadow cat /etc/shadow\n\
         try home ls /root\n\
