@@ -302,7 +302,7 @@ fn pulls() -> Vec<Case> {
              systemctl daemon-reload; systemctl restart docker",
             "iptables -D OUTPUT -d 198.51.100.0/24 -j DROP; rm -r /etc/systemd/system/docker.service.d; \
              systemctl daemon-reload; systemctl restart docker",
-            &["cannot pull redis:7-alpine", "Timeout"],
+            &["cannot pull redis:7-alpine", "imeout"],
             &["docker load", "undone"],
         )
         .undone(),
