@@ -298,9 +298,10 @@ fn pulls() -> Vec<Case> {
             "no image, a network that swallows every packet",
             "iptables -I OUTPUT -d 198.51.100.0/24 -j DROP; mkdir -p /etc/systemd/system/docker.service.d; \
              printf '[Service]\\nEnvironment=HTTPS_PROXY=http://198.51.100.1:3128\\n' \
-                 >/etc/systemd/system/docker.service.d/lab.conf; \
+                 >/etc/systemd/system/docker.service.d/proxy.conf; \
              systemctl daemon-reload; systemctl restart docker",
-            "iptables -D OUTPUT -d 198.51.100.0/24 -j DROP; rm -r /etc/systemd/system/docker.service.d; \
+            "iptables -D OUTPUT -d 198.51.100.0/24 -j DROP; rm /etc/systemd/system/docker.service.d/proxy.conf; \
+             rmdir --ignore-fail-on-non-empty /etc/systemd/system/docker.service.d; \
              systemctl daemon-reload; systemctl restart docker",
             &["cannot pull redis:7-alpine", "imeout"],
             &["docker load", "undone"],
