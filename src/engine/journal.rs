@@ -122,6 +122,7 @@ impl Engine<'_> {
             receipt.take(record);
         }
         self.save_receipt(receipt)?;
+        self.collect_blobs("", receipt)?;
         self.close_journal()
     }
 }

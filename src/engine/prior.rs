@@ -232,7 +232,9 @@ impl Engine<'_> {
         let wanted = serde_json::to_string(receipt).unwrap_or_default();
         for path in self.host.files.list(&self.blobs())? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if known.contains(name.as_ref()) && !wanted.contains(name.as_ref()) {
+            // A hidden one is what a killed run had half-written: nobody's.
+            let is_half = name.starts_with('.');
+            if is_half || (known.contains(name.as_ref()) && !wanted.contains(name.as_ref())) {
                 self.host.files.remove(&path)?;
             }
         }
