@@ -15,7 +15,7 @@ use crate::stack::{Issuer, Stack};
 
 pub use app::base_path;
 pub use emit::EmitError;
-pub use nginx::{main_conf, tree as nginx_tree};
+pub use nginx::{main_conf, retold, tree as nginx_tree, without_generation};
 pub use pages::page;
 
 /// Where nginx listens.
