@@ -71,7 +71,7 @@ impl Engine<'_> {
     /// When the host is not ready, a stack file is wrong, or something of somebody else's is in the way.
     pub fn propose(&self, asked: &[String], adopt: bool) -> Result<Proposal, EngineError> {
         // What another run is about to change is not worth a plan.
-        Lock::is_free()?;
+        Lock::is_free(&self.layout.lock)?;
         let finishes = self.has_unfinished_run()?;
         let mut receipt = self.receipt()?;
         if finishes {
@@ -156,7 +156,7 @@ impl Engine<'_> {
         asked: &[String],
         adopt: bool,
     ) -> Result<Installed, EngineError> {
-        let _lock = Lock::take()?;
+        let _lock = Lock::take(&self.layout.lock)?;
         let mut receipt = self.receipt()?;
         self.fold_journal(&mut receipt)?;
         let current = self.propose_with(asked, adopt, &receipt, false)?;

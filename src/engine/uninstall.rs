@@ -36,7 +36,7 @@ impl Engine<'_> {
     /// # Errors
     /// When another run holds the lock or the receipt cannot be read.
     pub fn uninstall(&self, purge: Purge) -> Result<Leftovers, EngineError> {
-        let _lock = Lock::take()?;
+        let _lock = Lock::take(&self.layout.lock)?;
         let mut receipt = self.receipt()?;
         self.fold_journal(&mut receipt)?;
         if receipt.entries.is_empty() && self.has_marks()? {
