@@ -124,6 +124,10 @@ impl Engine<'_> {
     }
 
     fn capture_for(&self, step: &Step) -> Result<Prior, EngineError> {
+        // systemd-sysusers makes all groups of its file at once: a later group's step finds it made by an earlier's.
+        if matches!(step.resource, Resource::Group(_)) && step.change.action == Action::Create {
+            return Ok(Prior::Absent);
+        }
         let observed = self.look_at(&step.resource)?;
         self.capture(&step.resource, &observed)
     }

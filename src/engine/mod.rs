@@ -20,6 +20,8 @@ mod preflight_nginx;
 mod prior;
 mod receipt;
 mod stacks;
+#[cfg(test)]
+mod tests;
 mod undo;
 mod uninstall;
 
