@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::EngineError;
 use crate::host::HostError;
@@ -55,16 +56,32 @@ impl Lock {
         }
         file.set_len(0)
             .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(|error| failed(path, error))?;
-        writeln!(file, "{}", std::process::id()).map_err(|error| failed(path, error))?;
         Ok(Self { _file: file })
+    }
+
+    /// Takes the lock once the run that has it is over, for at most `limit`.
+    ///
+    /// # Errors
+    /// [`EngineError::Locked`] when it is not over by then.
+    pub fn wait(path: &Path, limit: Duration) -> Result<Self, EngineError> {
+        let begun = Instant::now();
+        loop {
+            match Self::take(path) {
+                Err(EngineError::Locked { .. }) if begun.elapsed() < limit => {
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                taken => return taken,
+            }
+        }
     }
 }
 
 fn failed(path: &Path, source: std::io::Error) -> EngineError {
     EngineError::Host(HostError::Io {
         action: "lock",
-        path: path.into(),
+        path: path.to_owned(),
         source,
     })
 }

@@ -19,7 +19,7 @@ pub struct Layout {
     pub units: PathBuf,
     /// Receipts, journal, things set aside.
     pub state: PathBuf,
-    /// The one lock of all runs that change the host.
+    /// The file whose kernel lock a run holds.
     pub lock: PathBuf,
 }
 

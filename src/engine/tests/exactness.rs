@@ -7,12 +7,17 @@ use super::pairs::{Stack, files, pair};
 use super::rig::{Rig, printed, unlike};
 use crate::host::memory::MemoryHost;
 
-fn exact(first: &[Stack], second: &[Stack], ufw: bool) -> Result<(), String> {
-    let (first, second) = (files(first), files(second));
+fn machine(ufw: bool) -> Rig {
     let rig = Rig::new(MemoryHost::prepared());
     if ufw {
         rig.memory.machine().enable_ufw();
     }
+    rig
+}
+
+fn exact(first: &[Stack], second: &[Stack], ufw: bool) -> Result<(), String> {
+    let (first, second) = (files(first), files(second));
+    let rig = machine(ufw);
     rig.declare(&first);
     rig.install(None)
         .map_err(|error| format!("first install: {error}"))?;
@@ -35,6 +40,20 @@ fn exact(first: &[Stack], second: &[Stack], ufw: bool) -> Result<(), String> {
     }
     rig.is_right().map_err(|why| format!("install, {why}"))?;
 
+    // However it came there, a host is what its stack files say.
+    let fresh = machine(ufw);
+    fresh.declare(&second);
+    fresh
+        .install(None)
+        .map_err(|error| format!("install on a fresh host: {error}"))?;
+    let other = unlike(&fresh.picture(), &rig.picture());
+    if !other.is_empty() {
+        return Err(format!(
+            "another host than a fresh one: {}",
+            other.join("\n")
+        ));
+    }
+
     rig.declare(&first);
     rig.install(None)
         .map_err(|error| format!("way back: {error}"))?;
@@ -52,7 +71,7 @@ fn explore() {
     let mut runner = TestRunner::deterministic();
     let mut seen = std::collections::BTreeMap::<String, (usize, String)>::new();
     let begun = std::time::Instant::now();
-    for _ in 0..200 {
+    for _ in 0..600 {
         let (first, second) = pair().new_tree(&mut runner).unwrap().current();
         if let Err(why) = exact(&first, &second, true) {
             let key: String = why.chars().take(150).collect();

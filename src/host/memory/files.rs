@@ -128,6 +128,32 @@ impl Files for MemoryHost {
         Ok(())
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), HostError> {
+        let mut machine = self.machine();
+        let Some(node) = machine.tree.get(from).cloned() else {
+            return Err(refused("rename", from, ErrorKind::NotFound));
+        };
+        if !machine.tree.has_parent(to) {
+            return Err(refused("rename", from, ErrorKind::NotFound));
+        }
+        machine.disk("rename", from, "")?;
+        let inside: Vec<_> = machine
+            .tree
+            .below(from)
+            .filter_map(|(path, node)| Some((to.join(path.strip_prefix(from).ok()?), node.clone())))
+            .collect();
+        machine.tree.remove_all(from);
+        machine.tree.put(to, node);
+        for (path, node) in inside {
+            machine.tree.put(&path, node);
+        }
+        Ok(())
+    }
+
+    fn sweep(&self, path: &Path) -> Result<(), HostError> {
+        self.remove(&temporary(path))
+    }
+
     fn make_directory(&self, path: &Path, mode: Mode, owner: &Owner) -> Result<(), HostError> {
         let mut machine = self.machine();
         let wanted = Node::Directory {

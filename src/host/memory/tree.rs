@@ -154,6 +154,11 @@ impl Tree {
         self.nodes.remove(&place);
     }
 
+    pub(super) fn remove_all(&mut self, path: &Path) {
+        let place = self.place(path);
+        self.nodes.retain(|known, _| !known.starts_with(&place));
+    }
+
     /// Whether the directory that `path` is in is there.
     pub(super) fn has_parent(&self, path: &Path) -> bool {
         let parent = path.parent().unwrap_or(Path::new("/"));
