@@ -209,7 +209,8 @@ impl Engine<'_> {
             self.set_unit_aside(alias)?;
         }
         systemd.act("daemon-reload", &[])?;
-        systemd.act("enable", &[&unit.name])?;
+        // Anew, not only added to: an alias that left the stack must not lead to it any longer.
+        systemd.act("reenable", &[&unit.name])?;
         if let Some(service) = &unit.service {
             // A socket cannot restart under its service.
             systemd.act("stop", &[service])?;

@@ -115,7 +115,11 @@ pub fn tree(
             listen_https => listens(edge.https_port, facts, edge),
             generation_value => GENERATION,
         };
-        add("tavern-default.conf".into(), emit("default.conf", &values)?);
+        // No stack can have this name.
+        add(
+            "tavern-0-default.conf".into(),
+            emit("default.conf", &values)?,
+        );
     }
     let generation = hash(&files, &links);
     for text in files.values_mut() {

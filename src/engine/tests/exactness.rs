@@ -42,6 +42,7 @@ fn exact(first: &[Stack], second: &[Stack], ufw: bool) -> Result<(), String> {
 
     // However it came there, a host is what its stack files say.
     let fresh = machine(ufw);
+    fresh.bring_secrets(&rig);
     fresh.declare(&second);
     fresh
         .install(None)

@@ -66,7 +66,7 @@ fn sites() -> impl Strategy<Value = Vec<Site>> {
             prop::bool::weighted(0.2),
             prop::option::weighted(0.5, 0..2_usize),
             // Their hashes are slow on purpose.
-            prop_oneof![9 => Just(Vec::new()), 1 => subsequence(&ACCOUNTS[..], 1..=1)],
+            prop_oneof![4 => Just(Vec::new()), 1 => subsequence(&ACCOUNTS[..], 1..=1)],
             subsequence(&ALLOWED[..], 0..=2),
             any::<bool>(),
         )
@@ -100,7 +100,7 @@ fn apps() -> impl Strategy<Value = Vec<App>> {
     };
     let names = prop_oneof![
         5 => Just(Vec::new()),
-        4 => subsequence(vec!["api", "b-api", "web", "counter"], 1..=1),
+        4 => subsequence(vec!["api", "b-api", "counter"], 1..=1),
     ];
     names.prop_flat_map(move |names| names.into_iter().map(app).collect::<Vec<_>>())
 }
@@ -151,7 +151,8 @@ fn stack(name: &'static str) -> impl Strategy<Value = Stack> {
 fn host() -> impl Strategy<Value = Vec<Stack>> {
     let names = prop_oneof![
         1 => subsequence(&STACKS[..], 1..=1),
-        1 => subsequence(&STACKS[..], 2..=3)
+        1 => subsequence(&STACKS[..], 2..=3),
+        1 => Just(vec!["a", "a-b"])
     ];
     let stacks = names.prop_flat_map(|names| names.into_iter().map(stack).collect::<Vec<_>>());
     (stacks, prop::option::of(0..3_usize)).prop_map(|(mut stacks, any)| {
@@ -320,11 +321,11 @@ impl Stack {
                 let _ = writeln!(text, "count-key = \"{key}\"");
             }
             if app.alias {
-                // Each may stand once on a host.
-                let alias = if self.name == "counter" && at == 0 {
-                    "flask-app".to_owned()
-                } else {
-                    format!("old-{}-{at}", self.name)
+                // Each may stand once on a host. One that moves from app to app is not among these: see the report
+                // of what a unit set aside for it is.
+                let alias = match (self.name, app.name) {
+                    ("counter", "counter") => "flask-app".to_owned(),
+                    (stack, app) => format!("old-{stack}-{app}"),
                 };
                 let _ = writeln!(text, "alias = \"{alias}\"");
             }

@@ -87,6 +87,17 @@ impl Rig {
         self.engine().install(agreed, &[], false).map(|_| ())
     }
 
+    /// As restored from a backup: the keys, accounts and certificates of another machine.
+    pub(super) fn bring_secrets(&self, other: &Self) {
+        let other = other.memory.machine();
+        let mut machine = self.memory.machine();
+        for place in ["credentials", "htpasswd", "tls"] {
+            for (path, node) in other.tree.below(&self.layout.etc.join(place)) {
+                machine.tree.plant(&path.to_string_lossy(), node.clone());
+            }
+        }
+    }
+
     /// The machine but for what the engine notes for itself.
     pub(super) fn picture(&self) -> Picture {
         self.memory.machine().picture(&self.layout.state)

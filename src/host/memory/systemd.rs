@@ -384,6 +384,7 @@ impl Systemd for MemoryHost {
             match verb {
                 "enable" => machine.enable(unit)?,
                 "disable" => machine.disable(unit)?,
+                "reenable" => machine.disable(unit).and_then(|()| machine.enable(unit))?,
                 "start" => machine.start(unit)?,
                 "stop" => machine.stop(unit)?,
                 "restart" => machine.restart(unit)?,
