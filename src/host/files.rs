@@ -207,9 +207,14 @@ impl Files for RealFiles {
         options.append(true).create(true);
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode.0);
         let mut file = options.open(path).map_err(failed)?;
+        let before = file.metadata().map_err(failed)?.len();
         file.write_all(bytes)
             .and_then(|()| file.sync_data())
-            .map_err(failed)?;
+            .map_err(|error| {
+                // Half a line would spoil the one after it.
+                let _ = file.set_len(before);
+                failed(error)
+            })?;
         if is_new { sync_parent(path) } else { Ok(()) }
     }
 

@@ -1,12 +1,12 @@
 //! An engine on a machine in memory, and what its runs must leave.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
-use crate::engine::{Engine, EngineError, Silent};
+use crate::engine::{Engine, EngineError, Request, Silent};
 use crate::expand::Edge;
 use crate::host::Host;
 use crate::host::memory::{MemoryHost, Node, Picture, differences};
@@ -80,11 +80,13 @@ impl Rig {
     }
 
     pub(super) fn plan(&self) -> Result<Plan, EngineError> {
-        Ok(self.engine().propose(&[], false)?.plan)
+        Ok(self.engine().propose(&Request::default())?.plan)
     }
 
     pub(super) fn install(&self, agreed: Option<&Plan>) -> Result<(), EngineError> {
-        self.engine().install(agreed, &[], false).map(|_| ())
+        self.engine()
+            .install(agreed, &Request::default())
+            .map(|_| ())
     }
 
     /// As restored from a backup: the keys, accounts and certificates of another machine.

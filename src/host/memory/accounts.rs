@@ -1,32 +1,9 @@
-use std::path::Path;
-
-use super::{Machine, MemoryHost};
+use super::MemoryHost;
 use crate::host::{Accounts, HostError};
 use crate::resource::Owner;
 
 /// utmp's bound, which systemd-sysusers keeps to.
 const LONGEST: usize = 31;
-
-impl Machine {
-    fn declare(&mut self, text: &str) -> Result<(), HostError> {
-        let names = text.lines().filter_map(|line| line.strip_prefix("g "));
-        for name in names.filter_map(|rest| rest.split(' ').next()) {
-            if name.len() > LONGEST {
-                return Err(HostError::Unexpected(format!("'{name}' is no group name")));
-            }
-            if self.groups.contains_key(name) {
-                continue;
-            }
-            // The highest free number of the system's range.
-            let free = (100..1000).rev();
-            let mut free = free.filter(|id| !self.groups.values().any(|taken| taken == id));
-            if let Some(id) = free.next() {
-                self.groups.insert(name.to_owned(), id);
-            }
-        }
-        Ok(())
-    }
-}
 
 impl Accounts for MemoryHost {
     fn group_id(&self, name: &str) -> Option<u32> {
@@ -57,12 +34,19 @@ impl Accounts for MemoryHost {
             .ok_or_else(|| HostError::NoAccount(format!("group `{}`", owner.group)))
     }
 
-    fn make(&self, declaration: &Path) -> Result<(), HostError> {
+    fn make_group(&self, name: &str) -> Result<(), HostError> {
         let mut machine = self.machine();
-        machine.effect(format!("systemd-sysusers {}", declaration.display()))?;
-        let text = machine.tree.bytes(declaration).unwrap_or_default();
-        let text = String::from_utf8_lossy(text).into_owned();
-        machine.declare(&text)
+        machine.effect(format!("systemd-sysusers {name}"))?;
+        if name.len() > LONGEST {
+            return Err(HostError::Unexpected(format!("'{name}' is no group name")));
+        }
+        if !machine.groups.contains_key(name) {
+            // The highest free number of the system's range.
+            let is_free = |id: &u32| !machine.groups.values().any(|taken| taken == id);
+            let free = (100..1000).rev().find(is_free).unwrap_or_default();
+            machine.groups.insert(name.to_owned(), free);
+        }
+        Ok(())
     }
 
     fn remove_group(&self, name: &str) -> Result<(), HostError> {

@@ -218,6 +218,21 @@ impl Docker for MemoryHost {
         Ok(())
     }
 
+    fn volumes(&self) -> Result<Vec<(String, Option<String>)>, HostError> {
+        let machine = self.look();
+        machine.engine()?;
+        Ok(machine.volumes.clone().into_iter().collect())
+    }
+
+    fn containers(&self) -> Result<Vec<(String, Option<String>)>, HostError> {
+        let machine = self.look();
+        machine.engine()?;
+        let containers = machine.containers.iter();
+        Ok(containers
+            .map(|(name, contained)| (name.clone(), contained.found.stack.clone()))
+            .collect())
+    }
+
     fn container(&self, name: &str) -> Result<Option<FoundContainer>, HostError> {
         let machine = self.look();
         machine.engine()?;

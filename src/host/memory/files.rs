@@ -114,6 +114,7 @@ impl Files for MemoryHost {
             return Err(refused("write", path, ErrorKind::NotFound));
         }
         let old = machine.tree.bytes(path).unwrap_or_default().to_vec();
+        let is_new = machine.tree.get(path).is_none();
         let after = |length: usize| Node::File {
             bytes: [&old[..], &bytes[..length]].concat(),
             mode,
@@ -122,8 +123,14 @@ impl Files for MemoryHost {
         // A record may be cut in two by whoever kills.
         machine.disk("write", path, " (a part)")?;
         machine.tree.put(path, after(bytes.len() / 2));
-        machine.disk("write", path, "")?;
-        machine.tree.put(path, after(bytes.len()));
+        let rest = machine.disk("write", path, "");
+        let length = if rest.is_ok() { bytes.len() } else { 0 };
+        machine.tree.put(path, after(length));
+        rest?;
+        if is_new {
+            // Its name waits for the disk too.
+            machine.disk("sync", path, "")?;
+        }
         machine.appended.push((path.to_owned(), bytes.to_vec()));
         Ok(())
     }

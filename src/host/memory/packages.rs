@@ -24,51 +24,105 @@ fn unit(program: &str) -> Node {
     ))
 }
 
+/// A package's unit, its other files, and the directories that go when nobody else's files are in them.
+struct Contents {
+    service: (&'static str, &'static str),
+    files: &'static [(&'static str, &'static str)],
+    directories: &'static [&'static str],
+}
+
+fn contents(package: &str) -> Option<Contents> {
+    match package {
+        "nginx" => Some(Contents {
+            service: ("nginx.service", "/usr/sbin/nginx"),
+            files: &[
+                ("/etc/nginx/nginx.conf", NGINX_CONF),
+                ("/etc/nginx/sites-available/default", DEFAULT_SITE),
+                ("/var/www/html/index.html", "Welcome to nginx!\n"),
+            ],
+            directories: &[
+                "/etc/nginx/conf.d",
+                "/etc/nginx/sites-available",
+                "/etc/nginx/sites-enabled",
+                "/etc/nginx",
+                "/var/log/nginx",
+                "/var/www/html",
+                "/var/www",
+            ],
+        }),
+        "docker.io" => Some(Contents {
+            service: ("docker.service", "/usr/sbin/dockerd"),
+            files: &[],
+            directories: &[],
+        }),
+        _ => None,
+    }
+}
+
+const DEFAULT_LINK: &str = "/etc/nginx/sites-enabled/default";
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+
 impl Machine {
     /// What a package brings; Debian enables and starts what it brings.
     pub(crate) fn unpack(&mut self, name: &str) {
         if !self.packages.insert(name.to_owned()) {
             return;
         }
-        let (service, program) = match name {
-            "nginx" => ("nginx.service", "/usr/sbin/nginx"),
-            "docker.io" => ("docker.service", "/usr/sbin/dockerd"),
-            _ => return,
+        let Some(contents) = contents(name) else {
+            return;
         };
+        for directory in contents.directories {
+            self.tree.make_all(Path::new(directory));
+        }
+        for (path, text) in contents.files {
+            self.tree.plant(path, Node::file(*text));
+        }
+        let (service, program) = contents.service;
         self.tree.plant(program, Node::file(name));
-        let path = format!("/usr/lib/systemd/system/{service}");
-        self.tree.plant(&path, unit(program));
+        self.tree
+            .plant(&format!("/usr/lib/systemd/system/{service}"), unit(program));
         if name == "nginx" {
-            self.unpack_nginx();
+            let target = Node::Link("/etc/nginx/sites-available/default".into());
+            self.tree.plant(DEFAULT_LINK, target);
         } else {
-            self.tree.plant("/var/run/docker.sock", Node::Socket);
+            self.tree.plant(DOCKER_SOCKET, Node::Socket);
         }
         // A package's own scripts fail or not by themselves: none of the engine's changes.
         let _ = self.enable(service).and_then(|()| self.start(service));
     }
 
-    fn unpack_nginx(&mut self) {
-        for path in ["/etc/nginx/conf.d", "/var/log/nginx", "/var/www/html"] {
-            self.tree.make_all(Path::new(path));
+    /// Takes a package away with its configuration.
+    fn pack_up(&mut self, name: &str) {
+        self.packages.remove(name);
+        let Some(contents) = contents(name) else {
+            return;
+        };
+        let (service, program) = contents.service;
+        let _ = self.stop(service).and_then(|()| self.disable(service));
+        let shipped = format!("/usr/lib/systemd/system/{service}");
+        let files = contents.files.iter().map(|(path, _)| *path);
+        let last = if name == "nginx" {
+            DEFAULT_LINK
+        } else {
+            DOCKER_SOCKET
+        };
+        for path in files.chain([program, &shipped, last]) {
+            self.tree.remove(Path::new(path));
         }
-        let files = [
-            ("/etc/nginx/nginx.conf", NGINX_CONF),
-            ("/etc/nginx/sites-available/default", DEFAULT_SITE),
-            ("/var/www/html/index.html", "Welcome to nginx!\n"),
-        ];
-        for (path, text) in files {
-            self.tree.plant(path, Node::file(text));
+        for directory in contents.directories.iter().map(Path::new) {
+            if self.tree.below(directory).next().is_none() {
+                self.tree.remove(directory);
+            }
         }
-        self.tree.plant(
-            "/etc/nginx/sites-enabled/default",
-            Node::Link("/etc/nginx/sites-available/default".into()),
-        );
     }
 }
 
 impl Packages for MemoryHost {
     fn installed(&self, names: &[&str]) -> Result<BTreeSet<String>, HostError> {
         let machine = self.look();
+        if names.is_empty() {
+            return Ok(machine.packages.clone());
+        }
         let there = names
             .iter()
             .filter(|name| machine.packages.contains(**name));
@@ -97,6 +151,20 @@ impl Packages for MemoryHost {
             machine.unpack(name);
         }
         Ok(())
+    }
+
+    fn automatic(&self) -> Result<BTreeSet<String>, HostError> {
+        Ok(BTreeSet::new())
+    }
+
+    fn purge(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>, HostError> {
+        let mut machine = self.machine();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        machine.effect(format!("dpkg --purge {}", names.join(" ")))?;
+        for name in names {
+            machine.pack_up(name);
+        }
+        Ok(BTreeSet::new())
     }
 
     fn unfinished(&self) -> Result<Vec<String>, HostError> {

@@ -171,7 +171,7 @@ impl Machine {
         Ok(())
     }
 
-    fn disable(&mut self, unit: &str) -> Result<(), HostError> {
+    pub(super) fn disable(&mut self, unit: &str) -> Result<(), HostError> {
         let name = self
             .unit_file(unit)
             .map_or(unit.to_owned(), |file| file.name);
@@ -266,7 +266,7 @@ impl Machine {
         Ok(inputs)
     }
 
-    fn stop(&mut self, unit: &str) -> Result<(), HostError> {
+    pub(super) fn stop(&mut self, unit: &str) -> Result<(), HostError> {
         let file = self.unit_file(unit);
         let name = file.as_ref().map_or(unit, |file| &file.name).to_owned();
         let Some(active) = self.units.remove(&name) else {
