@@ -28,6 +28,8 @@ mod receipt;
 mod recover;
 mod source;
 mod stacks;
+#[cfg(test)]
+mod tests;
 mod undo;
 mod uninstall;
 

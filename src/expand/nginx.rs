@@ -115,7 +115,11 @@ pub fn tree(
             listen_https => listens(edge.https_port, facts, edge),
             generation_value => GENERATION,
         };
-        add("tavern-default.conf".into(), emit("default.conf", &values)?);
+        // No stack can have this name.
+        add(
+            "tavern-0-default.conf".into(),
+            emit("default.conf", &values)?,
+        );
     }
     Ok(told(NginxTree {
         files,
@@ -298,11 +302,16 @@ fn locations(stack: &Stack, site: &Site, layout: &Layout) -> Vec<Value> {
                 .app(name)
                 .map(|app| base_path(stack, app))
                 .unwrap_or_default();
-            let login = format!("{}/auth/login", base.trim_end_matches('/'));
-            let mut list = vec![
-                location(&format!("{prefix}/"), Target::App(upstream.clone())),
-                exact(&login, Target::Login(upstream.clone())),
-            ];
+            let base = base.trim_end_matches('/');
+            let mut list = vec![location(
+                &format!("{prefix}/"),
+                Target::App(upstream.clone()),
+            )];
+            // Once, however many sites lead to the app: nginx refuses a location that is there twice.
+            if prefix == base {
+                let login = format!("{base}/auth/login");
+                list.push(exact(&login, Target::Login(upstream.clone())));
+            }
             if !prefix.is_empty() {
                 list.push(exact(prefix, Target::App(upstream)));
             }

@@ -104,7 +104,7 @@ fn the_stack_file_decides(host: &Host) {
     // The server for unknown names left with the need for it.
     assert!(
         !host
-            .sh("test -e /etc/nginx/sites-enabled/tavern-default.conf")
+            .sh("test -e /etc/nginx/sites-enabled/tavern-0-default.conf")
             .success()
     );
 }
