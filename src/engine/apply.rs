@@ -87,6 +87,7 @@ impl Engine<'_> {
                 })
                 .map_err(|error| failed_step(step, error))?;
             journal.done(step.id.clone());
+            self.prove_firewall(plan, step)?;
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ mod overlays;
 mod preflight;
 mod preflight_nginx;
 mod prior;
+mod prove_firewall;
 mod rebuild;
 mod receipt;
 mod recover;
