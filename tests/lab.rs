@@ -20,6 +20,8 @@ mod doorstep;
 mod figures;
 #[path = "lab/firewall.rs"]
 mod firewall;
+#[path = "lab/hold.rs"]
+mod hold;
 #[path = "lab/load.rs"]
 mod load;
 #[path = "lab/owner.rs"]

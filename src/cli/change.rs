@@ -48,7 +48,7 @@ pub(super) fn carry_out(
         }));
     }
     if engine.is_settled(&proposal)? {
-        printer.out("Nothing to change.");
+        printer.out(&shown(&proposal.plan, Diffs::OfChanges));
         return Ok(ExitCode::SUCCESS);
     }
     if !proposal.plan.is_empty() {
@@ -94,20 +94,22 @@ pub(super) fn said(recovered: &Recovered) -> String {
 }
 
 pub(super) fn shown(plan: &Plan, diffs: Diffs) -> String {
-    if plan.is_empty() {
-        "Nothing to change.\n".to_owned()
+    let nothing = if plan.is_empty() {
+        "Nothing to change.\n"
     } else {
-        plan::render(plan, diffs)
-    }
+        ""
+    };
+    plan::render(plan, diffs) + nothing
 }
 
-/// The steps that overwrite what a person edited, with what is lost.
+/// The steps that overwrite what a person edited, with what is lost, and those that wait.
 fn overwritten(plan: &Plan) -> String {
     let steps = plan.steps.iter();
     let edited = steps.filter(|step| !step.change.edited.is_empty());
     plan::render(
         &Plan {
             steps: edited.cloned().collect(),
+            held: plan.held.clone(),
         },
         Diffs::OfChanges,
     )

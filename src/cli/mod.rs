@@ -6,6 +6,7 @@ mod check;
 mod diff;
 mod drift;
 mod generations;
+mod hold;
 mod install;
 mod logs;
 mod plan;
@@ -59,6 +60,8 @@ enum Verb {
     Start(app::Arguments),
     /// Stop apps: service and socket, so that no request starts them again
     Stop(app::Arguments),
+    /// Leave apps and containers alone: nothing repairs or restarts them meanwhile
+    Hold(hold::Arguments),
     /// Logs of apps, nginx and containers, merged by time
     Logs(logs::Arguments),
     /// List the generations of this host
@@ -180,6 +183,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Restart(arguments) => app::run(&arguments, app::Act::Restart, printer),
         Verb::Start(arguments) => app::run(&arguments, app::Act::Start, printer),
         Verb::Stop(arguments) => app::run(&arguments, app::Act::Stop, printer),
+        Verb::Hold(arguments) => hold::run(&arguments, printer),
         Verb::Logs(arguments) => logs::run(&arguments, printer),
         Verb::Generations(arguments) => generations::run(&arguments, printer),
         Verb::Diff(arguments) => diff::run(&arguments, printer),

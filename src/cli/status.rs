@@ -24,6 +24,14 @@ pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
         receipt.generation,
         receipt.entries.len()
     );
+    let now = host.clock.now();
+    for hold in engine.holds()?.current(now) {
+        text.push_str(&format!(
+            "Held       {}: {}\n",
+            hold.thing,
+            hold.describe(now)
+        ));
+    }
     for stack in &stacks {
         text.push_str(&describe(&host, stack)?);
     }

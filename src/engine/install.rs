@@ -37,6 +37,12 @@ pub struct Proposal {
 }
 
 impl Proposal {
+    /// What is wanted, but for what a hold keeps from being made.
+    fn unheld(&self) -> impl Iterator<Item = &Resource> {
+        let wanted = self.desired.iter().map(|desired| &desired.resource);
+        wanted.filter(|resource| !self.plan.is_held(&resource.id()))
+    }
+
     /// What of somebody else's is in the way.
     fn conflicts(&self) -> Vec<String> {
         self.plan
@@ -149,7 +155,7 @@ impl Engine<'_> {
             orphan.first |= shares_a_volume(&orphan.resource, &desired);
         }
         Ok(Proposal {
-            plan: plan::make(&desired, &observed, &knowledge),
+            plan: self.leave_held(plan::make(&desired, &observed, &knowledge))?,
             stacks,
             snapshot,
             desired,
@@ -205,8 +211,8 @@ impl Engine<'_> {
     }
 
     fn is_recorded(&self, proposal: &Proposal, receipt: &Receipt) -> Result<bool, EngineError> {
-        let is_known = |d: &Desired| receipt.knows(&d.resource);
-        if !proposal.plan.is_empty() || !proposal.desired.iter().all(is_known) {
+        let is_known = |resource: &Resource| receipt.knows(resource);
+        if !proposal.plan.is_empty() || !proposal.unheld().all(is_known) {
             return Ok(false);
         }
         // A generation of old, or one that was collected, is no reason to fail.
@@ -223,7 +229,7 @@ impl Engine<'_> {
     ) -> Result<Vec<(Resource, Prior)>, EngineError> {
         let planned: BTreeSet<_> = proposal.plan.steps.iter().map(|step| &step.id).collect();
         let mut found = Vec::new();
-        for Desired { resource, .. } in &proposal.desired {
+        for resource in proposal.unheld() {
             if receipt.knows(resource) || planned.contains(&resource.id()) {
                 continue;
             }

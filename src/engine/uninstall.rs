@@ -44,6 +44,9 @@ impl Engine<'_> {
         if let Err(error) = self.recover_locked(true) {
             left.notes.push(format!("a run that did not end: {error}"));
         }
+        if let Err(error) = self.forget_holds() {
+            left.failed.push(error.to_string());
+        }
         let mut receipt = self.receipt_or_rebuilt(&mut left)?;
         if receipt.entries.is_empty() {
             self.finish(purge, &receipt, &mut left)?;
