@@ -14,6 +14,8 @@ mod apt;
 mod bare;
 #[path = "lab/change.rs"]
 mod change;
+#[path = "lab/confirm.rs"]
+mod confirm;
 #[path = "lab/doorstep.rs"]
 mod doorstep;
 #[path = "lab/figures.rs"]

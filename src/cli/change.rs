@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::{Answer, FOUND, Failure, Printer, check};
+use super::{Answer, FOUND, Failure, Printer, check, confirm};
 use crate::check::Report;
 use crate::engine::{Engine, Installed, Proposal, Recovered, Request};
 use crate::host::{Events, Host};
@@ -37,6 +37,9 @@ pub(super) fn carry_out(
         && let Some(recovered) = engine.recover(false)?
     {
         printer.note(&said(&recovered));
+    }
+    if !consent.dry_run {
+        engine.refuse_while_pending()?;
     }
     let proposal = engine.propose(request)?;
     if consent.dry_run {
@@ -74,6 +77,9 @@ pub(super) fn carry_out(
             "Nothing to change; recorded as generation {number}."
         ));
         return Ok(ExitCode::SUCCESS);
+    }
+    if request.confirm_within.is_some() {
+        confirm::note_pending(printer);
     }
     finish(host, &proposal, &installed, printer)
 }

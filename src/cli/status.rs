@@ -32,6 +32,13 @@ pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
             hold.describe(now)
         ));
     }
+    if let Some(pending) = engine.pending()? {
+        let left = pending.left(&host.clock.uptime()?).as_secs();
+        text.push_str(&format!(
+            "Pending    {left} s to confirm, then generation {} comes back\n",
+            pending.back_to
+        ));
+    }
     for stack in &stacks {
         text.push_str(&describe(&host, stack)?);
     }

@@ -9,7 +9,7 @@ use super::source::{Source, Wanted};
 use super::{Engine, EngineError, Lock};
 use crate::expand;
 use crate::host::gather;
-use crate::model::UfwFacts;
+use crate::model::{Span, UfwFacts};
 use crate::plan::{self, Plan};
 use crate::resource::{Desired, Keep, Mount, Resource};
 use crate::stack::{Site, SiteContent, Stack};
@@ -23,6 +23,18 @@ pub struct Request {
     pub asked: Vec<String>,
     /// What is in the way may be taken over.
     pub adopt: bool,
+    /// It goes back by itself unless somebody confirms it within that time.
+    pub confirm_within: Option<Span>,
+}
+
+impl Request {
+    /// The host as a generation had it.
+    pub fn to_generation(number: u64) -> Self {
+        Self {
+            source: Source::Generation(number),
+            ..Self::default()
+        }
+    }
 }
 
 /// A plan, with what it was made from.
@@ -175,7 +187,16 @@ impl Engine<'_> {
         request: &Request,
     ) -> Result<Installed, EngineError> {
         let _lock = Lock::take(&self.layout.lock)?;
+        self.refuse_while_pending()?;
         self.recover_locked(false)?;
+        self.install_locked(agreed, request)
+    }
+
+    pub(super) fn install_locked(
+        &self,
+        agreed: Option<&Plan>,
+        request: &Request,
+    ) -> Result<Installed, EngineError> {
         let mut receipt = self.receipt()?;
         let current = self.propose_with(request, &receipt)?;
         if agreed.is_some_and(|agreed| *agreed != current.plan) {
@@ -194,7 +215,10 @@ impl Engine<'_> {
                 snapshot: &current.snapshot,
                 found: self.what_was_right(&current, is_lost, &receipt)?,
             };
-            self.apply(run, &current.plan, &mut receipt, &mut gains)?;
+            let back_to = receipt.generation;
+            self.under_confirmation(request.confirm_within, back_to, || {
+                self.apply(run, &current.plan, &mut receipt, &mut gains)
+            })?;
         }
         Ok(Installed {
             accounts: gains.accounts,

@@ -23,11 +23,12 @@ mod nginx_setup;
 mod packages;
 mod private_dir;
 mod process;
+mod session;
 mod systemd;
 
 pub use accounts::{Accounts, RealAccounts};
 pub use children::{Child, listen, tether};
-pub use clock::{Clock, RealClock};
+pub use clock::{Clock, RealClock, Uptime};
 pub use docker::{ContainerSpec, Docker, FoundContainer, FoundVolume};
 pub use docker_engine::RealDocker;
 pub use doorstep::{Entrance, Reception};
@@ -43,6 +44,7 @@ pub use nginx_setup::{NginxSetup, Workers};
 pub use packages::{Packages, RealPackages};
 pub use private_dir::PrivateDir;
 pub use process::{Invocation, Outcome, Processes, RealProcesses};
+pub use session::{Logins, RealLogins, Session, Sessions};
 pub use systemd::{RealSystemd, Systemd, UnitReport};
 
 /// The machine, as a set of doors.
@@ -69,6 +71,8 @@ pub struct Host {
     pub http: Box<dyn Http>,
     /// The time.
     pub clock: Box<dyn Clock>,
+    /// Who is logged in.
+    pub logins: Box<dyn Logins>,
 }
 
 impl Host {
@@ -86,6 +90,7 @@ impl Host {
             net: Box::new(RealNet),
             http: Box::new(RealHttp),
             clock: Box::new(RealClock),
+            logins: Box::new(RealLogins),
         }
     }
 }
