@@ -73,7 +73,7 @@ fn edit(host: &Host, from: &str, to: &str) {
 
 fn generation(host: &Host) -> u64 {
     let text = host.ok("jq .generation /var/lib/tavern/receipt.json");
-    text.trim().parse().unwrap()
+    text.trim().parse().expect("a generation's number")
 }
 
 #[track_caller]

@@ -34,18 +34,21 @@ struct Session(BufReader<TcpStream>);
 
 impl Session {
     fn new(host: &Host) -> Self {
-        let stream = TcpStream::connect((host.ip(), SSH)).unwrap();
+        let stream = TcpStream::connect((host.ip(), SSH)).expect("a way in");
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
+            .expect("a limit");
         Self(BufReader::new(stream))
     }
 
     #[track_caller]
     fn answers(&mut self) {
         let mut line = String::new();
-        self.0.get_mut().write_all(b"still there\n").unwrap();
-        self.0.read_line(&mut line).unwrap();
+        self.0
+            .get_mut()
+            .write_all(b"still there\n")
+            .expect("it is sent");
+        self.0.read_line(&mut line).expect("an answer");
         assert_eq!(line, "still there\n");
     }
 }
