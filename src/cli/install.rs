@@ -1,7 +1,7 @@
 use clap::Args;
 
 use super::change::{Consent, carry_out};
-use super::{Answer, Printer, require_host};
+use super::{Answer, Printer, confirm, require_host};
 use crate::engine::Request;
 use crate::host::Host;
 
@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// Show the plan and stop
     #[arg(long)]
     dry_run: bool,
+    /// Go back by itself unless `tavernctl confirm` comes from a new login within that time, such as 60s or 5m
+    #[arg(long, value_name = "TIME")]
+    confirm_within: Option<String>,
     /// Take over what somebody else set up; its data is kept, uninstall gives it back
     #[arg(long)]
     adopt: bool,
@@ -31,6 +34,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let request = Request {
         asked: arguments.stacks.clone(),
         adopt: arguments.adopt,
+        confirm_within: confirm::within(arguments.confirm_within.as_deref())?,
         ..Request::default()
     };
     let consent = Consent {

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use minijinja::{Value, context};
 
@@ -121,18 +121,49 @@ pub fn tree(
             emit("default.conf", &values)?,
         );
     }
-    let generation = hash(&files, &links);
-    for text in files.values_mut() {
-        *text = text.replace(GENERATION, &generation);
-    }
-    Ok(NginxTree {
+    Ok(told(NginxTree {
         files,
         links,
-        generation,
+        generation: String::new(),
         http_port: edge.http_port,
         ports: vec![edge.http_port, edge.https_port],
         claims_default: !stacks.is_empty(),
-    })
+    }))
+}
+
+/// Gives a tree the generation that its texts come to.
+fn told(mut tree: NginxTree) -> NginxTree {
+    tree.generation = hash(&tree.files, &tree.links);
+    for text in tree.files.values_mut() {
+        *text = text.replace(GENERATION, &tree.generation);
+    }
+    tree
+}
+
+/// A text of a tree as it would be in any other generation.
+pub fn without_generation(tree: &NginxTree, text: &str) -> String {
+    if tree.generation.is_empty() {
+        return text.to_owned();
+    }
+    text.replace(&tree.generation, GENERATION)
+}
+
+/// The tree with its texts changed, and so of another generation.
+///
+/// # Errors
+/// Those of `change`.
+pub fn retold<E>(
+    tree: &NginxTree,
+    change: impl Fn(&Path, &str) -> Result<String, E>,
+) -> Result<NginxTree, E> {
+    let mut files = BTreeMap::new();
+    for (path, text) in &tree.files {
+        files.insert(path.clone(), change(path, &without_generation(tree, text))?);
+    }
+    Ok(told(NginxTree {
+        files,
+        ..tree.clone()
+    }))
 }
 
 /// The whole of `nginx.conf` for `up`, which has no system nginx around it. Its paths must be plain words.

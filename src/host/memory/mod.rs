@@ -123,6 +123,7 @@ impl MemoryHost {
             net: Box::new(self.clone()),
             http: Box::new(self.clone()),
             clock: Box::new(self.clone()),
+            logins: Box::new(self.clone()),
         }
     }
 
