@@ -48,6 +48,7 @@ impl Sweep {
     fn kill_at(&self, point: u64, goal: &Picture, points: &mut Points) -> Result<(), String> {
         let before = self.start.whole_picture();
         let rig = self.start.twin();
+        let lines = rig.journal_length();
         rig.memory.machine().die_at(point);
         let end = catch_unwind(AssertUnwindSafe(|| (self.run)(&rig)));
         match end {
@@ -63,6 +64,14 @@ impl Sweep {
         match recovered {
             Some(Recovered::Undone { .. }) => {
                 points.undone += 1;
+                if rig.has_committed(lines) {
+                    return Err("undone after its commit".to_owned());
+                }
+                same(&differences(&before, &rig.whole_picture()))?;
+            }
+            Some(Recovered::Finished { .. }) if lines == rig.journal_length() => {
+                // Not even its first line was whole.
+                points.nothing += 1;
                 same(&differences(&before, &rig.whole_picture()))?;
             }
             Some(Recovered::Finished { .. }) => points.finished += 1,
@@ -84,6 +93,7 @@ impl Sweep {
     fn refuse_at(&self, point: u64, goal: &Picture, points: &mut Points) -> Result<(), String> {
         let before = self.start.whole_picture();
         let rig = self.start.twin();
+        let lines = rig.journal_length();
         rig.memory.machine().fail_at(point);
         let end = (self.run)(&rig);
         rig.memory.machine().revive();
@@ -95,12 +105,7 @@ impl Sweep {
             Err(EngineError::NotRemoved(_)) => points.borne += 1,
             Err(_) => {
                 points.refused += 1;
-                let is_committed = rig
-                    .engine()
-                    .unfinished()
-                    .map_err(|error| error.to_string())?
-                    .is_some_and(|run| run.is_committed);
-                if !is_committed {
+                if !rig.has_committed(lines) {
                     same(&differences(&before, &rig.whole_picture()))?;
                 }
             }
@@ -112,9 +117,6 @@ impl Sweep {
         let (goal, effects) = self.goal();
         let mut points = Points::default();
         let mut faults = Vec::new();
-        let log = |rig: &Rig, point: u64| {
-            let _ = (&rig.memory, point);
-        };
         for point in 1..=effects {
             if let Err(why) = self.kill_at(point, &goal, &mut points) {
                 faults.push(format!("killed at {point} ({}): {why}", self.effect(point)));
@@ -122,7 +124,6 @@ impl Sweep {
             if let Err(why) = self.refuse_at(point, &goal, &mut points) {
                 faults.push(format!("refused {point} ({}): {why}", self.effect(point)));
             }
-            log(&self.start, point);
         }
         println!("{}: {effects} changes, {points:?}", self.name);
         assert!(
