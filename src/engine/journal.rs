@@ -6,7 +6,7 @@ use super::prior::Prior;
 use super::receipt::Entry;
 use super::{Engine, EngineError};
 use crate::model::Mode;
-use crate::resource::{Action, PathState, Resource, ResourceId};
+use crate::resource::{Action, Owner, PathState, Resource, ResourceId};
 
 /// The version of the journal's form that this build writes.
 const VERSION: u32 = 2;
@@ -221,6 +221,20 @@ impl Engine<'_> {
             done: None,
         };
         journal.line(&Line::Abort {})
+    }
+
+    /// Cuts off the line that a killed run had begun to write: the next one would run on from it, and neither
+    /// could be read.
+    pub(super) fn cut_torn_line(&self) -> Result<(), EngineError> {
+        let path = self.journal_path();
+        let bytes = self.host.files.read(&path)?.unwrap_or_default();
+        let end = bytes.iter().rposition(|byte| *byte == b'\n');
+        let whole = end.map_or(0, |end| end + 1);
+        if whole == bytes.len() {
+            return Ok(());
+        }
+        let files = &self.host.files;
+        Ok(files.write(&path, &bytes[..whole], Mode(0o600), &Owner::root())?)
     }
 
     /// Keeps the journal of a run that is over with the generation that it made.

@@ -54,6 +54,7 @@ impl Engine<'_> {
             return Ok(None);
         };
         self.sweep_temporaries(&run)?;
+        self.cut_torn_line()?;
         let what = run.what();
         let Some(begin) = &run.begin else {
             // Its first line never reached the disk, or it is of the first version.
@@ -139,7 +140,11 @@ impl Engine<'_> {
     fn sweep_temporaries(&self, run: &Unfinished) -> Result<(), EngineError> {
         let files = &self.host.files;
         files.remove_tree(&self.layout.state.join("stage"))?;
-        let own = [self.receipt_path(), self.generation_path_of(run)];
+        let own = [
+            self.receipt_path(),
+            self.generation_path_of(run),
+            self.journal_path(),
+        ];
         let steps = run.records.iter().flat_map(paths);
         for path in own.into_iter().chain(steps) {
             files.sweep(&path)?;
@@ -223,7 +228,9 @@ fn paths(record: &Record) -> Vec<PathBuf> {
         _ => {}
     }
     match &record.prior {
-        Prior::Nginx { paths, .. } => found.extend(paths.keys().cloned()),
+        Prior::Nginx { paths, stale, .. } => {
+            found.extend(paths.keys().chain(stale.keys()).cloned());
+        }
         Prior::Unit {
             alias: Some(AliasPrior { path, drop_ins, .. }),
             ..
