@@ -1,9 +1,11 @@
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::image::{self, Wish};
 use super::{Answer, FOUND, Failure, Printer, check, require_host};
 use crate::check::Report;
 use crate::engine::{Engine, Installed, Proposal};
@@ -19,7 +21,8 @@ const SETTLING: Duration = Duration::from_secs(15);
 #[command(
     after_help = "Examples:\n  sudo tavernctl install              show the plan, ask, apply, check\n  \
                         sudo tavernctl install --yes        for cloud-init and scripts\n  \
-                        sudo tavernctl install --adopt      take over a host that was set up by hand"
+                        sudo tavernctl install --adopt      take over a host that was set up by hand\n  \
+                        sudo tavernctl install --root DIR   prepare an image; its first boot's install finishes it"
 )]
 pub(super) struct Arguments {
     /// Stacks that must be among those of this host; all are applied together
@@ -33,9 +36,20 @@ pub(super) struct Arguments {
     /// Take over what somebody else set up; its data is kept, uninstall gives it back
     #[arg(long)]
     adopt: bool,
+    /// Prepare the image in DIR, a mounted or unpacked root file system, and touch nothing of this host
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
+    if let Some(root) = &arguments.root {
+        let wish = Wish {
+            root,
+            stacks: &arguments.stacks,
+            adopt: arguments.adopt,
+        };
+        return image::install(&wish, arguments.yes, arguments.dry_run, printer);
+    }
     let host = Host::real();
     require_host(&host, "install")?;
     let engine = Engine::new(&host, printer);
@@ -75,7 +89,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     finish(&host, &proposal, &installed, printer)
 }
 
-fn shown(proposal: &Proposal, diffs: Diffs) -> String {
+pub(super) fn shown(proposal: &Proposal, diffs: Diffs) -> String {
     if proposal.plan.is_empty() {
         "Nothing to change.\n".to_owned()
     } else {
@@ -83,7 +97,7 @@ fn shown(proposal: &Proposal, diffs: Diffs) -> String {
     }
 }
 
-fn agree(printer: &Printer, proposal: &Proposal) -> Result<(), Failure> {
+pub(super) fn agree(printer: &Printer, proposal: &Proposal) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new(
             "nobody can be asked: standard input is no terminal",

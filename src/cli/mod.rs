@@ -2,6 +2,7 @@
 
 mod app;
 mod check;
+mod image;
 mod install;
 mod logs;
 mod plan;

@@ -1,7 +1,9 @@
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
+use super::image::{self, Wish};
 use super::{Answer, FOUND, Printer, require_host};
 use crate::engine::{Engine, Silent};
 use crate::host::Host;
@@ -20,9 +22,20 @@ pub(super) struct Arguments {
     /// As if somebody else's things may be taken over
     #[arg(long)]
     adopt: bool,
+    /// Plan for the image in DIR, a mounted or unpacked root file system
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
+    if let Some(root) = &arguments.root {
+        let wish = Wish {
+            root,
+            stacks: &arguments.stacks,
+            adopt: arguments.adopt,
+        };
+        return image::plan(&wish, arguments.json, printer);
+    }
     let host = Host::real();
     require_host(&host, "plan")?;
     let proposal = Engine::new(&host, &Silent).propose(&arguments.stacks, arguments.adopt)?;

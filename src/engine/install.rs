@@ -21,13 +21,13 @@ pub struct Proposal {
     pub stacks: Vec<Stack>,
     /// An earlier run did not end; this plan finishes it.
     pub finishes: bool,
-    desired: Vec<Desired>,
-    apt_trouble: Option<String>,
+    pub(super) desired: Vec<Desired>,
+    pub(super) apt_trouble: Option<String>,
 }
 
 impl Proposal {
     /// What of somebody else's is in the way.
-    fn conflicts(&self) -> Vec<String> {
+    pub(super) fn conflicts(&self) -> Vec<String> {
         self.plan
             .conflicts()
             .map(|step| format!("  {}: {}", step.id, step.change.reason))
@@ -200,7 +200,7 @@ impl Engine<'_> {
     }
 
     /// What needed no change is in the receipt too: as ours if it bears our mark, else as having been there.
-    fn record_what_was_right(
+    pub(super) fn record_what_was_right(
         &self,
         proposal: &Proposal,
         is_lost: bool,
@@ -254,7 +254,7 @@ impl Engine<'_> {
         })
     }
 
-    fn stack_file(&self, named: &NamedStack) -> Desired {
+    pub(super) fn stack_file(&self, named: &NamedStack) -> Desired {
         Resource::File(File {
             path: self.layout.stack_file(&named.stack.name),
             mode: Mode(0o644),

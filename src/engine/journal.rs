@@ -1,18 +1,11 @@
-#![allow(
-    clippy::disallowed_methods,
-    reason = "an append-only file, synced record by record"
-)]
-
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::prior::Prior;
 use super::{Engine, EngineError, Receipt};
-use crate::host::HostError;
+use crate::host::Files;
+use crate::model::Mode;
 use crate::resource::{Action, Resource, ResourceId};
 
 /// One line of the journal, on disk before the step it speaks of.
@@ -29,29 +22,20 @@ pub(super) struct Record {
 }
 
 /// The record of the run in progress. Its file exists only while a run is unfinished.
-pub(super) struct Journal {
-    file: File,
+pub(super) struct Journal<'a> {
+    files: &'a dyn Files,
     path: PathBuf,
 }
 
-impl Journal {
+impl Journal<'_> {
     /// Writes a record and waits for the disk.
     pub(super) fn write(&mut self, record: &Record) -> Result<(), EngineError> {
-        let failed = |source| HostError::Io {
-            action: "write",
-            path: self.path.clone(),
-            source,
-        };
         let mut line = serde_json::to_vec(record).map_err(|error| EngineError::Receipt {
             path: self.path.display().to_string(),
             reason: error.to_string(),
         })?;
         line.push(b'\n');
-        self.file
-            .write_all(&line)
-            .and_then(|()| self.file.sync_data())
-            .map_err(failed)?;
-        Ok(())
+        Ok(self.files.append(&self.path, &line, Mode(0o600))?)
     }
 }
 
@@ -60,20 +44,11 @@ impl Engine<'_> {
         self.layout.state.join("journal.jsonl")
     }
 
-    pub(super) fn open_journal(&self) -> Result<Journal, EngineError> {
+    pub(super) fn open_journal(&self) -> Result<Journal<'_>, EngineError> {
         let path = self.journal_path();
-        let failed = |source| HostError::Io {
-            action: "write",
-            path: path.clone(),
-            source,
-        };
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        Ok(Journal { file, path })
+        let files = self.host.files.as_ref();
+        files.append(&path, b"", Mode(0o600))?;
+        Ok(Journal { files, path })
     }
 
     /// The run is over: what it did is in the receipt.

@@ -37,6 +37,12 @@ pub trait Files: Send + Sync {
     /// When it cannot be written; what was there is untouched.
     fn write(&self, path: &Path, bytes: &[u8], mode: Mode, owner: &Owner) -> Result<(), HostError>;
 
+    /// Adds to the end of a file, and waits for the disk; makes the file if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn append(&self, path: &Path, bytes: &[u8], mode: Mode) -> Result<(), HostError>;
+
     /// Makes a directory, or gives one its mode and owner.
     ///
     /// # Errors
@@ -175,6 +181,16 @@ impl Files for RealFiles {
 
     fn write(&self, path: &Path, bytes: &[u8], mode: Mode, owner: &Owner) -> Result<(), HostError> {
         place(path, mode, owner, |file| file.write_all(bytes))
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8], mode: Mode) -> Result<(), HostError> {
+        let mut options = fs::OpenOptions::new();
+        options.append(true).create(true);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode.0);
+        options
+            .open(path)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
+            .map_err(|error| HostError::io("write", path, error))
     }
 
     fn make_directory(&self, path: &Path, mode: Mode, owner: &Owner) -> Result<(), HostError> {

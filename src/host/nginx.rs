@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::nginx_rivals::{is_included, servers};
 use super::{
-    Files as _, HostError, Invocation, NginxSetup, Processes as _, RealFiles, RealProcesses,
+    Files, HostError, Invocation, NginxSetup, Processes as _, RealFiles, RealProcesses,
 };
 use crate::model::NginxVersion;
 use crate::resource::{MARKER, NginxTree, PathState, Rival};
@@ -125,7 +125,7 @@ impl Nginx for RealNginx {
         for directory in ["sites-enabled", "conf.d"] {
             for path in RealFiles.list(&Path::new(ETC).join(directory))? {
                 let ours = tree.files.contains_key(&path) || tree.links.contains_key(&path);
-                if !ours && is_included(&path) && !is_ours(&path)? {
+                if !ours && is_included(&path) && !is_ours(&RealFiles, &path)? {
                     rivals.extend(rival(&path, &tree.ports)?);
                 }
             }
@@ -134,17 +134,7 @@ impl Nginx for RealNginx {
     }
 
     fn stale(&self, tree: &NginxTree) -> Result<Vec<PathBuf>, HostError> {
-        let mut stale = Vec::new();
-        // Links first: what is enabled must never point to nothing.
-        for directory in ["sites-enabled", "sites-available", "conf.d"] {
-            for path in RealFiles.list(&Path::new(ETC).join(directory))? {
-                let wanted = tree.files.contains_key(&path) || tree.links.contains_key(&path);
-                if !wanted && is_ours(&path)? {
-                    stale.push(path);
-                }
-            }
-        }
-        Ok(stale)
+        stale_among(&RealFiles, tree)
     }
 
     fn recent_errors(&self) -> String {
@@ -157,6 +147,21 @@ impl Nginx for RealNginx {
         let lines: Vec<_> = text.lines().rev().take(3).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
+}
+
+/// Files and links of ours that `tree` does not have.
+pub(super) fn stale_among(files: &dyn Files, tree: &NginxTree) -> Result<Vec<PathBuf>, HostError> {
+    let mut stale = Vec::new();
+    // Links first: what is enabled must never point to nothing.
+    for directory in ["sites-enabled", "sites-available", "conf.d"] {
+        for path in files.list(&Path::new(ETC).join(directory))? {
+            let wanted = tree.files.contains_key(&path) || tree.links.contains_key(&path);
+            if !wanted && is_ours(files, &path)? {
+                stale.push(path);
+            }
+        }
+    }
+    Ok(stale)
 }
 
 fn rival(path: &Path, ports: &[u16]) -> Result<Option<Rival>, HostError> {
@@ -186,12 +191,12 @@ fn rival(path: &Path, ports: &[u16]) -> Result<Option<Rival>, HostError> {
 }
 
 /// By name and mark: `tavern-*.conf` whose first words are ours, or a link to where such a file was.
-fn is_ours(path: &Path) -> Result<bool, HostError> {
+fn is_ours(files: &dyn Files, path: &Path) -> Result<bool, HostError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if !name.starts_with("tavern-") || !name.ends_with(".conf") {
         return Ok(false);
     }
-    Ok(match RealFiles.read(path)? {
+    Ok(match files.read(path)? {
         Some(text) => text.starts_with(format!("# {MARKER}").as_bytes()),
         None => true,
     })

@@ -1,0 +1,102 @@
+//! `--root DIR`, for `install` and `plan`: the same two into an image.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::install::{agree, shown};
+use super::{Answer, FOUND, Failure, Printer};
+use crate::engine::{Engine, ImageProposal, Silent};
+use crate::host::{Events, Host, Root};
+use crate::plan::{Diffs, Plan};
+use crate::resource::ResourceId;
+
+/// What was asked of an image.
+pub(super) struct Wish<'a> {
+    pub(super) root: &'a Path,
+    pub(super) stacks: &'a [String],
+    pub(super) adopt: bool,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    plan: &'a Plan,
+    left_for_first_boot: &'a [ResourceId],
+}
+
+pub(super) fn plan(wish: &Wish, json: bool, printer: &Printer) -> Answer {
+    let (host, _root) = open(wish, "plan")?;
+    let proposed = Engine::new(&host, &Silent).propose_image(wish.stacks, wish.adopt)?;
+    let plan = &proposed.proposal.plan;
+    if json {
+        printer.json(&Shown {
+            plan,
+            left_for_first_boot: &proposed.left,
+        });
+    } else {
+        printer.out(&(shown(&proposed.proposal, Diffs::All) + &left(&proposed)));
+    }
+    Ok(code(plan))
+}
+
+pub(super) fn install(wish: &Wish, yes: bool, dry_run: bool, printer: &Printer) -> Answer {
+    let (host, root) = open(wish, "install")?;
+    let engine = Engine::new(&host, printer);
+    let proposed = engine.propose_image(wish.stacks, wish.adopt)?;
+    let proposal = &proposed.proposal;
+    if proposal.finishes {
+        printer.note("an earlier run did not end; this one finishes it");
+    }
+    if dry_run {
+        printer.out(&(shown(proposal, Diffs::All) + &left(&proposed)));
+        return Ok(code(&proposal.plan));
+    }
+    if !proposal.plan.is_empty() && !yes {
+        printer.note(&shown(proposal, Diffs::OfChanges));
+        agree(printer, proposal)?;
+    }
+    if engine.is_settled(proposal)? {
+        printer.out(&("Nothing to change.\n".to_owned() + &left(&proposed)));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let events = Events::catch()?;
+    let is_stop_wanted = || events.is_stop_wanted();
+    let engine = Engine {
+        is_stop_wanted: &is_stop_wanted,
+        ..engine
+    };
+    let agreed = (!yes).then_some(&proposal.plan);
+    engine.install_image(agreed, wish.stacks, wish.adopt)?;
+    let done = format!("The image in {} is prepared.\n", root.path().display());
+    printer.out(&(done + &left(&proposed)));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(wish: &Wish, verb: &str) -> Result<(Host, Arc<Root>), Failure> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::new(
+            format!("`tavernctl {verb} --root` writes as the image's root and needs root"),
+            "run it with sudo",
+        ));
+    }
+    let root = Arc::new(Root::open(wish.root)?);
+    Ok((Host::rooted(&root), root))
+}
+
+fn code(plan: &Plan) -> ExitCode {
+    ExitCode::from(if plan.is_empty() { 0 } else { FOUND })
+}
+
+/// What an image cannot have, for whoever builds it.
+fn left(proposed: &ImageProposal) -> String {
+    let mut text = "\nLeft for the first boot, where `sudo tavernctl install --yes` makes it \
+                    (no image holds keys, passwords or certificates: its clones would share them):\n"
+        .to_owned();
+    for id in &proposed.left {
+        text.push_str(&format!("  {id}\n"));
+    }
+    text
+}
