@@ -90,13 +90,21 @@ fn code(plan: &Plan) -> ExitCode {
     ExitCode::from(if plan.is_empty() { 0 } else { FOUND })
 }
 
-/// What an image cannot have, for whoever builds it.
+/// What an image cannot have, and what it had better not have, for whoever builds it.
 fn left(proposed: &ImageProposal) -> String {
-    let mut text = "\nLeft for the first boot, where `sudo tavernctl install --yes` makes it \
-                    (no image holds keys, passwords or certificates: its clones would share them):\n"
-        .to_owned();
-    for id in &proposed.left {
-        text.push_str(&format!("  {id}\n"));
-    }
-    text
+    let list = |heading: &str, ids: &[ResourceId]| -> String {
+        if ids.is_empty() {
+            return String::new();
+        }
+        let lines: String = ids.iter().map(|id| format!("  {id}\n")).collect();
+        format!("\n{heading}:\n{lines}")
+    };
+    list(
+        "Left for the first boot, where `sudo tavernctl install --yes` makes it \
+         (no keys, passwords or certificates: copies of the image would share them)",
+        &proposed.left,
+    ) + &list(
+        "warning: in the image already, and so the same on every host that boots a copy",
+        &proposed.held,
+    )
 }

@@ -21,6 +21,8 @@ pub struct ImageProposal {
     pub proposal: Proposal,
     /// What the first install on the booted host makes.
     pub left: Vec<ResourceId>,
+    /// Keys, passwords and certificates that are in the image already, and so will be in every copy.
+    pub held: Vec<ResourceId>,
 }
 
 impl Engine<'_> {
@@ -67,6 +69,7 @@ impl Engine<'_> {
                 apt_trouble: None,
             },
             left,
+            held: selection.held,
         })
     }
 
@@ -110,15 +113,13 @@ impl Engine<'_> {
             let path = d.resource.path();
             path.is_none_or(|path| !path.starts_with(&self.layout.run))
         });
+        let paths = desired.iter().filter_map(|d| d.resource.path());
+        let places: BTreeSet<_> = paths.filter_map(|path| path.parent()).collect();
         let mut there = BTreeSet::new();
-        for Desired { resource, .. } in &desired {
-            if let Some(path) = resource.path() {
-                let parent = path.parent().unwrap_or(Path::new("/"));
-                for path in [path.as_path(), parent] {
-                    if self.host.files.state(path)? != PathState::Absent {
-                        there.insert(path.to_owned());
-                    }
-                }
+        for place in places {
+            if self.host.files.state(place)? != PathState::Absent {
+                there.insert(place.to_owned());
+                there.extend(self.host.files.list(place)?);
             }
         }
         Ok(divide(desired, |path| there.contains(path)))
@@ -130,6 +131,7 @@ impl Engine<'_> {
 struct Selection {
     now: Vec<Desired>,
     left: Vec<ResourceId>,
+    held: Vec<ResourceId>,
 }
 
 /// Divides what is wanted by what an image can have. `is_there` tells what it has.
@@ -156,12 +158,20 @@ fn divide(desired: Vec<Desired>, is_there: impl Fn(&Path) -> bool) -> Selection 
         Resource::Group(_) | Resource::Unit(_) => true,
         _ => false,
     };
-    let mut left: BTreeSet<ResourceId> = BTreeSet::new();
+    let is_secret = |resource: &Resource| {
+        matches!(
+            resource,
+            Resource::Secret(_) | Resource::Htpasswd(_) | Resource::Certificate(_)
+        )
+    };
+    let (mut left, mut held) = (BTreeSet::new(), Vec::new());
     for Desired { resource, restarts } in desired.iter().filter(|d| !is_for_images(&d.resource)) {
         // A credential that is there already, in the disk of a host that was installed, lacks nothing.
         if !resource.path().is_some_and(|path| is_there(path)) {
             left.insert(resource.id());
             left.extend(restarts.iter().cloned());
+        } else if is_secret(resource) {
+            held.push(resource.id());
         }
     }
     let is_left = |d: &Desired| left.contains(&d.resource.id());
@@ -173,7 +183,11 @@ fn divide(desired: Vec<Desired>, is_there: impl Fn(&Path) -> bool) -> Selection 
         // Nothing runs that would have to restart.
         .map(|d| Desired::from(d.resource))
         .collect();
-    Selection { now, left: named }
+    Selection {
+        now,
+        left: named,
+        held,
+    }
 }
 
 #[cfg(test)]
@@ -189,13 +203,8 @@ mod tests {
             binary: "/usr/local/bin/tavernctl".into(),
             ..Facts::default()
         };
-        let desired = expand::expand(
-            &[stack],
-            &facts,
-            &Layout::system(),
-            &expand::Edge::public(),
-        )
-        .unwrap();
+        let desired =
+            expand::expand(&[stack], &facts, &Layout::system(), &expand::Edge::public()).unwrap();
         divide(desired, |path| there.iter().any(|t| Path::new(t) == path))
     }
 
@@ -203,7 +212,8 @@ mod tests {
 
     #[test]
     fn no_key_and_nothing_that_rests_on_one_is_in_an_image() {
-        let Selection { now, left } = divided(&BARE);
+        let Selection { now, left, held } = divided(&BARE);
+        assert_eq!(held, []);
         let now: Vec<_> = now.iter().map(|d| d.resource.id().0).collect();
         let left: Vec<_> = left.into_iter().map(|id| id.0).collect();
         for id in &now {
@@ -254,7 +264,9 @@ mod tests {
             now.iter()
                 .any(|d| d.resource.id().0 == "unit:tavern-counter.service")
         };
-        assert!(enabled(&[BARE.as_slice(), &keys].concat()));
+        let all = [BARE.as_slice(), &keys].concat();
+        assert!(enabled(&all));
+        assert_eq!(divided(&all).held.len(), keys.len());
         // One that is missing is enough.
         assert!(!enabled(&[BARE.as_slice(), &keys[1..]].concat()));
     }

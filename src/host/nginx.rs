@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::nginx_rivals::{is_included, servers};
-use super::{
-    Files, HostError, Invocation, NginxSetup, Processes as _, RealFiles, RealProcesses,
-};
+use super::{Files, HostError, Invocation, NginxSetup, Processes as _, RealFiles, RealProcesses};
 use crate::model::NginxVersion;
 use crate::resource::{MARKER, NginxTree, PathState, Rival};
 

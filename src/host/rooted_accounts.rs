@@ -66,10 +66,7 @@ impl Accounts for RootedAccounts {
             return Ok((0, 0));
         }
         let number = |file, name: &str| name.parse().ok().or_else(|| self.number(file, name));
-        match (
-            number(USERS, &owner.user),
-            number(GROUPS, &owner.group),
-        ) {
+        match (number(USERS, &owner.user), number(GROUPS, &owner.group)) {
             (Some(uid), Some(gid)) => Ok((uid, gid)),
             (None, _) => Err(HostError::NoAccount(format!(
                 "user `{}` in the image",
@@ -113,7 +110,13 @@ impl Accounts for RootedAccounts {
 
 impl RootedAccounts {
     fn must_be_plain(&self) -> Result<(), HostError> {
-        for path in [USERS, GROUPS, "/etc/shadow", "/etc/gshadow", "/etc/sysusers.d"] {
+        for path in [
+            USERS,
+            GROUPS,
+            "/etc/shadow",
+            "/etc/gshadow",
+            "/etc/sysusers.d",
+        ] {
             self.root.must_be_plain(Path::new(path))?;
         }
         Ok(())

@@ -20,9 +20,13 @@ impl RootedPackages {
     }
 
     fn query(&self, args: &[&str]) -> Result<String, HostError> {
-        self.root.must_be_plain(&Path::new(DATABASE).join("status"))?;
+        self.root
+            .must_be_plain(&Path::new(DATABASE).join("status"))?;
         self.root.must_be_plain(&Path::new(DATABASE).join("info"))?;
-        let admin = format!("--admindir={}", self.root.join(Path::new(DATABASE)).display());
+        let admin = format!(
+            "--admindir={}",
+            self.root.join(Path::new(DATABASE)).display()
+        );
         let args = [&[admin.as_str()], args].concat();
         // Exit code 1 only says that some name is unknown.
         let outcome = RealProcesses.run(&Invocation::new("dpkg-query", &args))?;
@@ -33,7 +37,9 @@ impl RootedPackages {
     pub(super) fn version(&self, name: &str) -> Result<Option<String>, HostError> {
         let format = "--showformat=${db:Status-Status} ${Version}\\n";
         let text = self.query(&["--show", format, "--", name])?;
-        let version = text.lines().find_map(|line| line.strip_prefix("installed "));
+        let version = text
+            .lines()
+            .find_map(|line| line.strip_prefix("installed "));
         Ok(version.map(str::to_owned))
     }
 }
