@@ -136,58 +136,51 @@ struct Selection {
 
 /// Divides what is wanted by what an image can have. `is_there` tells what it has.
 fn divide(desired: Vec<Desired>, is_there: impl Fn(&Path) -> bool) -> Selection {
-    let made: BTreeSet<_> = desired
-        .iter()
-        .filter_map(|d| match &d.resource {
-            Resource::Directory(directory) => Some(directory.path.clone()),
-            _ => None,
-        })
-        .collect();
-    let has_place = |resource: &Resource| {
+    let mut made = BTreeSet::new();
+    let mut fits = |resource: &Resource| {
+        // What has no directory yet waits for the package that brings it: nginx's logs, say, and its `/var/www`.
         let parent = resource.path().and_then(|path| path.parent());
-        parent.is_none_or(|parent| made.contains(parent) || is_there(parent))
-    };
-    let is_for_images = |resource: &Resource| match resource {
-        // Its place is made with it.
-        Resource::Directory(_) => true,
-        Resource::File(file) => {
-            !matches!(file.content, Content::RedisAcl { .. }) && has_place(resource)
+        let has_place = parent.is_none_or(|parent| made.contains(parent) || is_there(parent));
+        match resource {
+            Resource::Directory(directory) if has_place => {
+                made.insert(directory.path.clone());
+                true
+            }
+            Resource::File(file) => has_place && !matches!(file.content, Content::RedisAcl { .. }),
+            Resource::Link(_) | Resource::Binary(_) => has_place,
+            Resource::Group(_) | Resource::Unit(_) => true,
+            _ => false,
         }
-        // nginx's logs, say, have no place before its package is there.
-        Resource::Link(_) | Resource::Binary(_) => has_place(resource),
-        Resource::Group(_) | Resource::Unit(_) => true,
-        _ => false,
     };
-    let is_secret = |resource: &Resource| {
-        matches!(
-            resource,
-            Resource::Secret(_) | Resource::Htpasswd(_) | Resource::Certificate(_)
-        )
-    };
-    let (mut left, mut held) = (BTreeSet::new(), Vec::new());
-    for Desired { resource, restarts } in desired.iter().filter(|d| !is_for_images(&d.resource)) {
-        // A credential that is there already, in the disk of a host that was installed, lacks nothing.
+    let (fit, unfit): (Vec<_>, Vec<_>) = desired
+        .iter()
+        .map(|d| (d, d.resource.id()))
+        .partition(|(d, _)| fits(&d.resource));
+    let (mut lacking, mut held) = (BTreeSet::new(), Vec::new());
+    for (Desired { resource, restarts }, id) in unfit {
         if !resource.path().is_some_and(|path| is_there(path)) {
-            left.insert(resource.id());
-            left.extend(restarts.iter().cloned());
+            lacking.insert(id);
+            lacking.extend(restarts.iter().cloned());
         } else if is_secret(resource) {
-            held.push(resource.id());
+            // In the disk of a host that was installed: what rests on it lacks nothing.
+            held.push(id);
         }
     }
-    let is_left = |d: &Desired| left.contains(&d.resource.id());
-    let named = desired.iter().filter(|d| is_left(d));
-    let named = named.map(|d| d.resource.id()).collect();
-    let now = desired
-        .into_iter()
-        .filter(|d| is_for_images(&d.resource) && !left.contains(&d.resource.id()))
-        // Nothing runs that would have to restart.
-        .map(|d| Desired::from(d.resource))
+    let ids = desired.iter().map(|d| d.resource.id());
+    let left = ids.filter(|id| lacking.contains(id)).collect();
+    let now = fit.into_iter().filter(|(_, id)| !lacking.contains(id));
+    // Nothing runs that would have to restart.
+    let now = now
+        .map(|(d, _)| Desired::from(d.resource.clone()))
         .collect();
-    Selection {
-        now,
-        left: named,
-        held,
-    }
+    Selection { now, left, held }
+}
+
+fn is_secret(resource: &Resource) -> bool {
+    matches!(
+        resource,
+        Resource::Secret(_) | Resource::Htpasswd(_) | Resource::Certificate(_)
+    )
 }
 
 #[cfg(test)]
@@ -208,7 +201,14 @@ mod tests {
         divide(desired, |path| there.iter().any(|t| Path::new(t) == path))
     }
 
-    const BARE: [&str; 2] = ["/etc/systemd/system", "/usr/local/bin"];
+    /// What is there in an image without nginx; of `/etc` and the like, what matters here.
+    const BARE: [&str; 5] = [
+        "/etc",
+        "/etc/systemd/system",
+        "/etc/tmpfiles.d",
+        "/usr/local/bin",
+        "/var/lib",
+    ];
 
     #[test]
     fn no_key_and_nothing_that_rests_on_one_is_in_an_image() {
@@ -229,7 +229,6 @@ mod tests {
             "file:/etc/systemd/system/tavern-counter.service",
             "file:/etc/tmpfiles.d/tavern.conf",
             "file:/etc/tavern/containers/redis-flask/redis.conf",
-            "file:/var/www/counter/main/index.html",
             "group:tavern-redis-flask",
             "unit:tavern-counter.socket",
         ] {
@@ -245,11 +244,30 @@ mod tests {
             "container:redis-flask",
             "unit:tavern-counter.service",
             "nginx:sites",
-            // Its directory comes with nginx.
+            // Their directories come with nginx.
             "file:/var/log/nginx/counter.access.log",
+            "directory:/var/www/counter",
+            "file:/var/www/counter/main/index.html",
         ] {
             assert!(has(&left, id) && !has(&now, id), "{id}");
         }
+    }
+
+    #[test]
+    fn with_nginx_in_the_image_pages_and_logs_are_too() {
+        let there = [BARE.as_slice(), &["/var/www", "/var/log/nginx"]].concat();
+        let now: Vec<_> = divided(&there)
+            .now
+            .into_iter()
+            .map(|d| d.resource.id().0)
+            .collect();
+        for id in [
+            "file:/var/log/nginx/counter.access.log",
+            "file:/var/www/counter/main/index.html",
+        ] {
+            assert!(now.iter().any(|found| found == id), "{id}");
+        }
+        assert!(!now.iter().any(|found| found == "nginx:sites"));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Systemd for RootedSystemd {
     }
 
     fn reports(&self, units: &[&str]) -> Result<Vec<UnitReport>, HostError> {
-        self.files.root.must_be_plain(Path::new(UNITS))?;
+        self.must_be_plain()?;
         units.iter().map(|unit| self.report(unit)).collect()
     }
 
