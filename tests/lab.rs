@@ -18,6 +18,8 @@ mod change;
 mod figures;
 #[path = "lab/firewall.rs"]
 mod firewall;
+#[path = "lab/image.rs"]
+mod image;
 #[path = "lab/load.rs"]
 mod load;
 #[path = "lab/owner.rs"]
