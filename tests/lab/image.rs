@@ -83,6 +83,39 @@ fn a_bare_image_waits_for_its_packages() {
     ));
 }
 
+/// The journal is in the image, so whoever runs it next knows.
+#[test]
+fn a_killed_run_in_an_image_is_set_right_by_the_next() {
+    let builder = host_with_binary(Image::BookwormPrepared, "builder");
+    builder.unpack(Image::TrixieBare, IMAGE);
+    builder.ok(&format!("cp -a {IMAGE} /srv/pristine"));
+    exits(&builder.sh(INSTALL), 0);
+    let whole = listing(&builder);
+    for (call, when) in [
+        ("mkdir", 1),
+        ("fdatasync", 1),
+        ("fdatasync", 12),
+        ("/^rename", 1),
+        ("/^rename", 4),
+        ("/^symlink", 1),
+        ("/^symlink", 3),
+        ("fsync", 30),
+        ("unlink", 20),
+    ] {
+        builder.ok(&format!("rm -r {IMAGE} && cp -a /srv/pristine {IMAGE}"));
+        let killed = builder.sh(&format!(
+            "strace -f -qq -o /dev/null -e trace={call} -e inject={call}:signal=KILL:when={when} {INSTALL}"
+        ));
+        assert_eq!(killed.code, 137, "{call} {when}: {killed}");
+        exits(&builder.sh(INSTALL), 0);
+        exits(
+            &builder.sh(&format!("/root/tavernctl plan --root {IMAGE}")),
+            0,
+        );
+        same(&whole, &listing(&builder));
+    }
+}
+
 /// Whether anything of the running host changed, or was restarted.
 fn state(host: &Host) -> String {
     let units = host.ok("systemctl list-units --plain --no-legend --full --type=service,socket");
@@ -95,7 +128,7 @@ fn state(host: &Host) -> String {
 fn listing(host: &Host) -> String {
     host.ok(&format!(
         "cd {IMAGE} && find . -type f -printf '%p %m %U:%G %s\\n' -o -printf '%p %m %U:%G %l\\n' | \
-         grep -vE '^./etc/(g?shadow|group|passwd)- ' | sort"
+         grep -vE '^./etc/(g?shadow|group|passwd)- |^./var/lib/tavern/receipt.json ' | sort"
     ))
 }
 
