@@ -6,19 +6,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::install::{agree, shown};
+use super::change::{Consent, agree, overwritten, said, shown};
 use super::{Answer, FOUND, Failure, Printer};
-use crate::engine::{Engine, ImageProposal, Silent};
+use crate::engine::{Engine, ImageProposal, Request, Silent};
 use crate::host::{Events, Host, Root};
 use crate::plan::{Diffs, Plan};
 use crate::resource::ResourceId;
-
-/// What was asked of an image.
-pub(super) struct Wish<'a> {
-    pub(super) root: &'a Path,
-    pub(super) stacks: &'a [String],
-    pub(super) adopt: bool,
-}
 
 #[derive(Serialize)]
 struct Shown<'a> {
@@ -27,9 +20,9 @@ struct Shown<'a> {
     left_for_first_boot: &'a [ResourceId],
 }
 
-pub(super) fn plan(wish: &Wish, json: bool, printer: &Printer) -> Answer {
-    let (host, _root) = open(wish, "plan")?;
-    let proposed = Engine::new(&host, &Silent).propose_image(wish.stacks, wish.adopt)?;
+pub(super) fn plan(root: &Path, request: &Request, json: bool, printer: &Printer) -> Answer {
+    let (host, _root) = open(root, "plan")?;
+    let proposed = Engine::new(&host, &Silent).propose_image(request)?;
     let plan = &proposed.proposal.plan;
     if json {
         printer.json(&Shown {
@@ -37,30 +30,39 @@ pub(super) fn plan(wish: &Wish, json: bool, printer: &Printer) -> Answer {
             left_for_first_boot: &proposed.left,
         });
     } else {
-        printer.out(&(shown(&proposed.proposal, Diffs::All) + &left(&proposed)));
+        printer.out(&(shown(plan, Diffs::All) + &left(&proposed)));
     }
     Ok(code(plan))
 }
 
-pub(super) fn install(wish: &Wish, yes: bool, dry_run: bool, printer: &Printer) -> Answer {
-    let (host, root) = open(wish, "install")?;
+pub(super) fn install(
+    root: &Path,
+    request: &Request,
+    consent: Consent,
+    printer: &Printer,
+) -> Answer {
+    let (host, root) = open(root, "install")?;
     let engine = Engine::new(&host, printer);
-    let proposed = engine.propose_image(wish.stacks, wish.adopt)?;
+    if !consent.dry_run
+        && let Some(recovered) = engine.recover_image()?
+    {
+        printer.note(&said(&recovered));
+    }
+    let proposed = engine.propose_image(request)?;
     let proposal = &proposed.proposal;
-    if proposal.finishes {
-        printer.note("an earlier run did not end; this one finishes it");
-    }
-    if dry_run {
-        printer.out(&(shown(proposal, Diffs::All) + &left(&proposed)));
+    if consent.dry_run {
+        printer.out(&(shown(&proposal.plan, Diffs::All) + &left(&proposed)));
         return Ok(code(&proposal.plan));
-    }
-    if !proposal.plan.is_empty() && !yes {
-        printer.note(&shown(proposal, Diffs::OfChanges));
-        agree(printer, proposal)?;
     }
     if engine.is_settled(proposal)? {
         printer.out(&("Nothing to change.\n".to_owned() + &left(&proposed)));
         return Ok(ExitCode::SUCCESS);
+    }
+    if consent.yes {
+        printer.note(&overwritten(&proposal.plan));
+    } else {
+        printer.note(&shown(&proposal.plan, Diffs::OfChanges));
+        agree(printer, proposal)?;
     }
     let events = Events::catch()?;
     let is_stop_wanted = || events.is_stop_wanted();
@@ -68,21 +70,21 @@ pub(super) fn install(wish: &Wish, yes: bool, dry_run: bool, printer: &Printer) 
         is_stop_wanted: &is_stop_wanted,
         ..engine
     };
-    let agreed = (!yes).then_some(&proposal.plan);
-    engine.install_image(agreed, wish.stacks, wish.adopt)?;
+    let agreed = (!consent.yes).then_some(&proposal.plan);
+    engine.install_image(agreed, request)?;
     let done = format!("The image in {} is prepared.\n", root.path().display());
     printer.out(&(done + &left(&proposed)));
     Ok(ExitCode::SUCCESS)
 }
 
-fn open(wish: &Wish, verb: &str) -> Result<(Host, Arc<Root>), Failure> {
+fn open(root: &Path, verb: &str) -> Result<(Host, Arc<Root>), Failure> {
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::new(
             format!("`tavernctl {verb} --root` writes as the image's root and needs root"),
             "run it with sudo",
         ));
     }
-    let root = Arc::new(Root::open(wish.root)?);
+    let root = Arc::new(Root::open(root)?);
     Ok((Host::rooted(&root), root))
 }
 

@@ -3,9 +3,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::image::{self, Wish};
-use super::{Answer, FOUND, Printer, require_host};
-use crate::engine::{Engine, Silent};
+use super::{Answer, FOUND, Printer, image, require_host};
+use crate::engine::{Engine, Request, Silent};
 use crate::host::Host;
 use crate::plan::{self, Diffs};
 
@@ -28,17 +27,17 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
+    let request = Request {
+        asked: arguments.stacks.clone(),
+        adopt: arguments.adopt,
+        ..Request::default()
+    };
     if let Some(root) = &arguments.root {
-        let wish = Wish {
-            root,
-            stacks: &arguments.stacks,
-            adopt: arguments.adopt,
-        };
-        return image::plan(&wish, arguments.json, printer);
+        return image::plan(root, &request, arguments.json, printer);
     }
     let host = Host::real();
     require_host(&host, "plan")?;
-    let proposal = Engine::new(&host, &Silent).propose(&arguments.stacks, arguments.adopt)?;
+    let proposal = Engine::new(&host, &Silent).propose(&request)?;
     if arguments.json {
         printer.json(&proposal.plan);
     } else if proposal.plan.is_empty() {

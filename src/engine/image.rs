@@ -8,8 +8,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::apply::Gains;
-use super::{Engine, EngineError, NamedStack, Proposal};
+use super::apply::{Gains, Run};
+use super::source::Wanted;
+use super::{Engine, EngineError, Proposal, Recovered, Request};
 use crate::expand;
 use crate::host::gather_rooted;
 use crate::plan::{self, Plan};
@@ -30,16 +31,12 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// When a stack file is wrong, or something of somebody else's is in the way.
-    pub fn propose_image(
-        &self,
-        asked: &[String],
-        adopt: bool,
-    ) -> Result<ImageProposal, EngineError> {
-        let proposed = self.draft_image(asked, adopt)?;
+    pub fn propose_image(&self, request: &Request) -> Result<ImageProposal, EngineError> {
+        let proposed = self.draft_image(request, request.adopt)?;
         if proposed.proposal.plan.conflicts().next().is_none() {
             return Ok(proposed);
         }
-        let stubborn = self.draft_image(asked, true)?.proposal.conflicts();
+        let stubborn = self.draft_image(request, true)?.proposal.conflicts();
         Err(if stubborn.is_empty() {
             EngineError::Conflicts(proposed.proposal.conflicts())
         } else {
@@ -47,30 +44,49 @@ impl Engine<'_> {
         })
     }
 
-    fn draft_image(&self, asked: &[String], adopt: bool) -> Result<ImageProposal, EngineError> {
-        let named = self.stacks(asked, false)?;
-        let stacks: Vec<_> = named.iter().map(|named| named.stack.clone()).collect();
+    fn draft_image(&self, request: &Request, adopt: bool) -> Result<ImageProposal, EngineError> {
+        let receipt = self.receipt_as_if_recovered()?;
+        let Wanted {
+            stacks,
+            snapshot,
+            files,
+            insisted,
+            ..
+        } = self.wanted(request, false, &receipt)?;
         let facts = gather_rooted(self.host)?;
         let desired = expand::expand(&stacks, &facts, &self.layout, &self.edge)?;
-        let wanted: BTreeSet<_> = desired.iter().map(|d| d.resource.id()).collect();
-        let receipt = self.receipt()?;
-        let selection = self.select(desired, &named)?;
+        let wanted: BTreeSet<_> = desired
+            .iter()
+            .chain(&files)
+            .map(|d| d.resource.id())
+            .collect();
+        let selection = self.select(desired, files)?;
         let observed = self.observe(&selection.now)?;
         let mut knowledge = receipt.knowledge(&wanted, adopt);
+        knowledge.insisted = insisted;
         let mut left = selection.left;
         // What no stack asks for any more may be in use by what is left: it goes when that goes.
-        left.extend(knowledge.orphans.drain(..).map(|orphan| orphan.id()));
+        let orphans = knowledge.orphans.drain(..);
+        left.extend(orphans.map(|orphan| orphan.resource.id()));
         Ok(ImageProposal {
             proposal: Proposal {
                 plan: plan::make(&selection.now, &observed, &knowledge),
                 stacks,
-                finishes: self.has_unfinished_run()?,
+                snapshot,
                 desired: selection.now,
                 apt_trouble: None,
             },
             left,
             held: selection.held,
         })
+    }
+
+    /// Sets right what a killed run left in the image.
+    ///
+    /// # Errors
+    /// When something cannot be put back.
+    pub fn recover_image(&self) -> Result<Option<Recovered>, EngineError> {
+        self.recover_locked(false)
     }
 
     /// Makes the image what the stacks say, as far as an image can be. `agreed` is the plan that a person said yes to.
@@ -80,33 +96,37 @@ impl Engine<'_> {
     pub fn install_image(
         &self,
         agreed: Option<&Plan>,
-        asked: &[String],
-        adopt: bool,
+        request: &Request,
     ) -> Result<(), EngineError> {
+        self.recover_locked(false)?;
         let mut receipt = self.receipt()?;
-        self.fold_journal(&mut receipt)?;
-        let current = self.propose_image(asked, adopt)?.proposal;
+        let current = self.propose_image(request)?.proposal;
         if agreed.is_some_and(|agreed| *agreed != current.plan) {
             return Err(EngineError::NotReady {
                 what: "the image changed while the plan was looked at".into(),
                 help: "run it again to see the new plan".into(),
             });
         }
-        let is_lost = receipt.entries.is_empty() && self.has_marks()?;
-        if !current.plan.is_empty() {
-            self.apply(&current.plan, &mut receipt, &mut Gains::default())?;
+        if self.is_recorded(&current, &receipt)? {
+            return Ok(());
         }
-        self.record_what_was_right(&current, is_lost, &mut receipt)
+        let is_lost = receipt.entries.is_empty() && self.has_marks()?;
+        receipt.spares_blobs |= is_lost;
+        let run = Run {
+            verb: request.source.verb(),
+            snapshot: &current.snapshot,
+            found: self.what_was_right(&current, is_lost, &receipt)?,
+        };
+        self.apply(run, &current.plan, &mut receipt, &mut Gains::default())
     }
 
     fn select(
         &self,
         mut desired: Vec<Desired>,
-        named: &[NamedStack],
+        files: Vec<Desired>,
     ) -> Result<Selection, EngineError> {
         let binary = |d: &Desired| matches!(d.resource, Resource::Binary(_));
         let position = desired.iter().position(binary).unwrap_or(desired.len());
-        let files = named.iter().map(|named| self.stack_file(named));
         desired.splice(position..position, files);
         // What /run holds is made at every boot, by tmpfiles.d.
         desired.retain(|d| {

@@ -103,6 +103,14 @@ impl Docker for Closed {
         Err(closed())
     }
 
+    fn volumes(&self) -> Result<Vec<(String, Option<String>)>, HostError> {
+        Err(closed())
+    }
+
+    fn containers(&self) -> Result<Vec<(String, Option<String>)>, HostError> {
+        Err(closed())
+    }
+
     fn container(&self, _name: &str) -> Result<Option<FoundContainer>, HostError> {
         Err(closed())
     }

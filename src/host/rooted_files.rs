@@ -98,6 +98,19 @@ impl Files for RootedFiles {
         self.said(path, RealFiles.append(&spot.path, bytes, mode))
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), HostError> {
+        let source = self.entry("rename", from)?;
+        let target = self.entry("rename", to)?;
+        self.said(from, RealFiles.rename(&source.path, &target.path))
+    }
+
+    fn sweep(&self, path: &Path) -> Result<(), HostError> {
+        match self.root.entry(path)? {
+            Some(spot) => self.said(path, RealFiles.sweep(&spot.path)),
+            None => Ok(()),
+        }
+    }
+
     fn make_directory(&self, path: &Path, mode: Mode, owner: &Owner) -> Result<(), HostError> {
         let owner = self.numbered(owner)?;
         if let (None, Some(parent)) = (self.root.entry(path)?, path.parent()) {

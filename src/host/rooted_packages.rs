@@ -46,13 +46,11 @@ impl RootedPackages {
 
 impl Packages for RootedPackages {
     fn installed(&self, names: &[&str]) -> Result<BTreeSet<String>, HostError> {
-        let mut found = BTreeSet::new();
-        for name in names {
-            if self.version(name)?.is_some() {
-                found.insert((*name).to_owned());
-            }
-        }
-        Ok(found)
+        let format = "--showformat=${Package} ${db:Status-Status}\\n";
+        let text = self.query(&[&["--show", format, "--"], names].concat())?;
+        let lines = text.lines();
+        let installed = lines.filter_map(|line| line.strip_suffix(" installed"));
+        Ok(installed.map(str::to_owned).collect())
     }
 
     fn available(&self, _names: &[&str]) -> Result<BTreeMap<String, String>, HostError> {
@@ -70,6 +68,14 @@ impl Packages for RootedPackages {
     }
 
     fn install(&self, _names: &[&str]) -> Result<(), HostError> {
+        Err(closed())
+    }
+
+    fn automatic(&self) -> Result<BTreeSet<String>, HostError> {
+        Err(closed())
+    }
+
+    fn purge(&self, _names: &BTreeSet<String>) -> Result<BTreeSet<String>, HostError> {
         Err(closed())
     }
 

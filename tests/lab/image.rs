@@ -93,14 +93,18 @@ fn a_killed_run_in_an_image_is_set_right_by_the_next() {
     let whole = listing(&builder);
     for (call, when) in [
         ("mkdir", 1),
+        ("mkdir", 9),
         ("fdatasync", 1),
         ("fdatasync", 12),
-        ("/^rename", 1),
-        ("/^rename", 4),
-        ("/^symlink", 1),
-        ("/^symlink", 3),
+        // The commit.
+        ("fdatasync", 23),
+        ("rename", 1),
+        ("rename", 4),
+        ("rename", 12),
+        ("symlink", 2),
         ("fsync", 30),
-        ("unlink", 20),
+        ("fsync", 45),
+        ("unlink", 10),
     ] {
         builder.ok(&format!("rm -r {IMAGE} && cp -a /srv/pristine {IMAGE}"));
         let killed = builder.sh(&format!(
