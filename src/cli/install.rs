@@ -31,6 +31,13 @@ pub(super) struct Arguments {
     root: Option<PathBuf>,
 }
 
+impl Arguments {
+    /// Whether it is about an image, and not about this host.
+    pub(super) fn is_for_an_image(&self) -> bool {
+        self.root.is_some()
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let request = Request {
         asked: arguments.stacks.clone(),

@@ -87,24 +87,21 @@ fn a_bare_image_waits_for_its_packages() {
 #[test]
 fn a_killed_run_in_an_image_is_set_right_by_the_next() {
     let builder = host_with_binary(Image::BookwormPrepared, "builder");
+    // Many copies, none of them for long.
+    builder.ok("mount -t tmpfs none /srv");
     builder.unpack(Image::TrixieBare, IMAGE);
     builder.ok(&format!("cp -a {IMAGE} /srv/pristine"));
     exits(&builder.sh(INSTALL), 0);
     let whole = listing(&builder);
     for (call, when) in [
-        ("mkdir", 1),
         ("mkdir", 9),
         ("fdatasync", 1),
         ("fdatasync", 12),
         // The commit.
         ("fdatasync", 23),
-        ("rename", 1),
         ("rename", 4),
-        ("rename", 12),
         ("symlink", 2),
-        ("fsync", 30),
         ("fsync", 45),
-        ("unlink", 10),
     ] {
         builder.ok(&format!("rm -r {IMAGE} && cp -a /srv/pristine {IMAGE}"));
         let killed = builder.sh(&format!(
@@ -128,11 +125,13 @@ fn state(host: &Host) -> String {
     format!("{}\n{units}\n{processes}\n{containers}", manifest(host))
 }
 
-/// Every path of the image; without the backups that groupadd and groupdel keep.
+/// Every path of the image, without the backups that groupadd and groupdel keep, and without the sizes of records
+/// that name processes and times.
 fn listing(host: &Host) -> String {
     host.ok(&format!(
         "cd {IMAGE} && find . -type f -printf '%p %m %U:%G %s\\n' -o -printf '%p %m %U:%G %l\\n' | \
-         grep -vE '^./etc/(g?shadow|group|passwd)- |^./var/lib/tavern/receipt.json ' | sort"
+         grep -vE '^./etc/(g?shadow|group|passwd)- ' | \
+         sed -E 's,^(./var/lib/tavern/[^ ]+ [0-9]+ [0-9:]+) .*,\\1,' | sort"
     ))
 }
 
