@@ -14,10 +14,18 @@ mod apt;
 mod bare;
 #[path = "lab/change.rs"]
 mod change;
+#[path = "lab/confirm.rs"]
+mod confirm;
+#[path = "lab/doorstep.rs"]
+mod doorstep;
 #[path = "lab/figures.rs"]
 mod figures;
 #[path = "lab/firewall.rs"]
 mod firewall;
+#[path = "lab/generations.rs"]
+mod generations;
+#[path = "lab/hold.rs"]
+mod hold;
 #[path = "lab/image.rs"]
 mod image;
 #[path = "lab/load.rs"]

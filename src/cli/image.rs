@@ -55,7 +55,7 @@ pub(super) fn install(
         return Ok(code(&proposal.plan));
     }
     if engine.is_settled(proposal)? {
-        printer.out(&("Nothing to change.\n".to_owned() + &left(&proposed)));
+        printer.out(&(shown(&proposal.plan, Diffs::OfChanges) + &left(&proposed)));
         return Ok(ExitCode::SUCCESS);
     }
     if consent.yes {

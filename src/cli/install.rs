@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::change::{Consent, carry_out};
-use super::{Answer, Printer, image, require_host};
+use super::{Answer, Printer, confirm, image, require_host};
 use crate::engine::Request;
 use crate::host::Host;
 
@@ -23,11 +23,14 @@ pub(super) struct Arguments {
     /// Show the plan and stop
     #[arg(long)]
     dry_run: bool,
+    /// Go back by itself unless `tavernctl confirm` comes from a new login within that time, such as 60s or 5m
+    #[arg(long, value_name = "TIME")]
+    confirm_within: Option<String>,
     /// Take over what somebody else set up; its data is kept, uninstall gives it back
     #[arg(long)]
     adopt: bool,
     /// Prepare the image in DIR, a mounted or unpacked root file system, and touch nothing of this host
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "confirm_within")]
     root: Option<PathBuf>,
 }
 
@@ -42,6 +45,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let request = Request {
         asked: arguments.stacks.clone(),
         adopt: arguments.adopt,
+        confirm_within: confirm::within(arguments.confirm_within.as_deref())?,
         ..Request::default()
     };
     let consent = Consent {

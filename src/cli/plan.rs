@@ -3,10 +3,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::change::shown;
 use super::{Answer, FOUND, Printer, image, require_host};
 use crate::engine::{Engine, Request, Silent};
 use crate::host::Host;
-use crate::plan::{self, Diffs};
+use crate::plan::Diffs;
 
 #[derive(Args)]
 #[command(
@@ -47,10 +48,8 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let proposal = Engine::new(&host, &Silent).propose(&request)?;
     if arguments.json {
         printer.json(&proposal.plan);
-    } else if proposal.plan.is_empty() {
-        printer.out("Nothing to change.");
     } else {
-        printer.out(&plan::render(&proposal.plan, Diffs::All));
+        printer.out(&shown(&proposal.plan, Diffs::All));
     }
     Ok(ExitCode::from(if proposal.plan.is_empty() {
         0

@@ -47,6 +47,7 @@ impl Engine<'_> {
             .and_then(|mut journal| {
                 self.steps(plan, receipt, gains, &mut journal, &mut done)?;
                 self.take_into_receipt(&done, run.found, receipt)?;
+                receipt.owed.extend(plan.owed());
                 receipt.generation = generation;
                 self.write_generation(run.verb, run.snapshot, receipt)?;
                 journal.commit()?;
@@ -87,6 +88,7 @@ impl Engine<'_> {
                 })
                 .map_err(|error| failed_step(step, error))?;
             journal.done(step.id.clone());
+            self.prove_firewall(plan, step)?;
         }
         Ok(())
     }
@@ -204,10 +206,7 @@ impl Engine<'_> {
                 }
                 Ok(())
             }
-            Resource::Group(_) => Ok(self
-                .host
-                .accounts
-                .make(std::path::Path::new("/etc/sysusers.d/tavern.conf"))?),
+            Resource::Group(group) => Ok(self.host.accounts.make_group(&group.name)?),
             Resource::Directory(directory) => Ok(self.host.files.make_directory(
                 &directory.path,
                 directory.mode,
@@ -268,7 +267,8 @@ impl Engine<'_> {
             self.set_unit_aside(alias)?;
         }
         systemd.act("daemon-reload", &[])?;
-        systemd.act("enable", &[&unit.name])?;
+        // Anew, not only added to: an alias that left the stack must not lead to it any longer.
+        systemd.act("reenable", &[&unit.name])?;
         if let Some(service) = &unit.service {
             // A socket cannot restart under its service.
             systemd.act("stop", &[service])?;

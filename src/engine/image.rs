@@ -54,7 +54,8 @@ impl Engine<'_> {
             ..
         } = self.wanted(request, false, &receipt)?;
         let facts = gather_rooted(self.host)?;
-        let desired = expand::expand(&stacks, &facts, &self.layout, &self.edge)?;
+        let mut desired = expand::expand(&stacks, &facts, &self.layout, &self.edge)?;
+        self.lay_over(&snapshot, &mut desired)?;
         let wanted: BTreeSet<_> = desired
             .iter()
             .chain(&files)
@@ -70,7 +71,7 @@ impl Engine<'_> {
         left.extend(orphans.map(|orphan| orphan.resource.id()));
         Ok(ImageProposal {
             proposal: Proposal {
-                plan: plan::make(&selection.now, &observed, &knowledge),
+                plan: self.leave_held(plan::make(&selection.now, &observed, &knowledge))?,
                 stacks,
                 snapshot,
                 desired: selection.now,

@@ -44,6 +44,10 @@ impl Engine<'_> {
         if let Err(error) = self.recover_locked(true) {
             left.notes.push(format!("a run that did not end: {error}"));
         }
+        // What waited to be confirmed goes like all the rest, and what was held is held no more.
+        if let Err(error) = self.disarm().and_then(|()| self.forget_holds()) {
+            left.failed.push(error.to_string());
+        }
         let mut receipt = self.receipt_or_rebuilt(&mut left)?;
         if receipt.entries.is_empty() {
             self.finish(purge, &receipt, &mut left)?;
@@ -227,7 +231,7 @@ impl Engine<'_> {
         generation: u64,
         left: &mut Leftovers,
     ) -> Result<(), EngineError> {
-        for path in resource.edits(&self.look_at(resource)?) {
+        for path in resource.edits(&self.look_at(resource)?, None) {
             self.keep_edit(&path, generation)?;
             let kept = self
                 .edited(generation)

@@ -21,7 +21,7 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
     if host.packages.installed(&["logrotate"])?.is_empty() {
         missing.push("logrotate");
     }
-    let no_docker = !has_docker();
+    let no_docker = !has_docker(host);
     if no_docker {
         missing.push("docker.io");
     }
@@ -34,7 +34,7 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
     let ufw = host.firewall.state()?;
     // Asked only where it matters: the plan of a host without a firewall need not wait for it.
     let ssh_ports = match ufw {
-        UfwFacts::Active => ssh_ports(&host.net.listeners(), &ssh_socket(host)),
+        UfwFacts::Active => ssh_ports(host),
         UfwFacts::Inactive => Vec::new(),
     };
     Ok(Facts {
@@ -55,14 +55,16 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
 }
 
 /// An engine from whatever source: Debian, Docker, snap, or one that only shows its socket.
-fn has_docker() -> bool {
+fn has_docker(host: &Host) -> bool {
     let engines = [
         "/usr/bin/dockerd",
         "/usr/sbin/dockerd",
         "/snap/bin/docker",
         "/var/run/docker.sock",
     ];
-    engines.iter().any(|path| Path::new(path).exists())
+    engines
+        .iter()
+        .any(|path| host.files.exists(Path::new(path)))
 }
 
 type Candidates = BTreeMap<String, String>;
@@ -84,7 +86,11 @@ fn candidates(host: &Host, missing: &[&str]) -> Result<(Candidates, Option<Strin
 }
 
 /// The ports that lead to sshd: its own, and those that systemd holds for it (Ubuntu's `ssh.socket`).
-fn ssh_ports(listeners: &[Listener], socket: &str) -> Vec<u16> {
+pub fn ssh_ports(host: &Host) -> Vec<u16> {
+    ports_of_sshd(&host.net.listeners(), &ssh_socket(host))
+}
+
+fn ports_of_sshd(listeners: &[Listener], socket: &str) -> Vec<u16> {
     let own = listeners
         .iter()
         .filter(|listener| !listener.address.is_loopback())
@@ -120,7 +126,8 @@ fn ssh_socket(host: &Host) -> String {
 
 /// Whether a package brought tavernctl: then the package upgrades it, and it runs from there.
 fn is_packaged(host: &Host) -> bool {
-    Path::new(PACKAGED_BINARY).exists() && host.packages.owner_of(PACKAGED_BINARY).is_some()
+    host.files.exists(Path::new(PACKAGED_BINARY))
+        && host.packages.owner_of(PACKAGED_BINARY).is_some()
 }
 
 #[cfg(test)]
@@ -141,7 +148,7 @@ mod tests {
         ];
         let socket =
             "ActiveState=active\nListen=0.0.0.0:2222 (Stream)\nListen=[::]:2222 (Stream)\n";
-        assert_eq!(ssh_ports(&listeners, socket), [2200, 2222]);
-        assert_eq!(ssh_ports(&listeners, ""), [2200]);
+        assert_eq!(ports_of_sshd(&listeners, socket), [2200, 2222]);
+        assert_eq!(ports_of_sshd(&listeners, ""), [2200]);
     }
 }

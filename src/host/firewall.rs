@@ -1,6 +1,9 @@
 use std::path::Path;
 
-use super::{Files as _, HostError, Invocation, Processes as _, RealFiles, RealProcesses};
+use super::{
+    Entrance, Files as _, HostError, Invocation, Processes as _, RealFiles, RealProcesses,
+    Reception, doorstep,
+};
 use crate::model::UfwFacts;
 
 /// The firewall. ufw if the operator enabled it; never enabled from here.
@@ -22,6 +25,19 @@ pub trait Firewall: Send + Sync {
     /// # Errors
     /// When its rules cannot be read.
     fn is_open_to_some(&self, port: u16) -> Result<bool, HostError>;
+
+    /// Whether a TCP port is let in over IPv6 from anywhere; false where IPv6 is not left to the firewall.
+    ///
+    /// # Errors
+    /// When its rules cannot be read.
+    fn is_open_over_ipv6(&self, port: u16) -> Result<bool, HostError>;
+
+    /// Opens a new connection to each entrance, from where the rules for others hold. The answers are in the order
+    /// of the questions.
+    ///
+    /// # Errors
+    /// When it cannot be tried: no `ip`, no right to make a network namespace.
+    fn knock(&self, entrances: &[Entrance]) -> Result<Vec<Reception>, HostError>;
 
     /// Lets a TCP port in.
     ///
@@ -75,6 +91,19 @@ impl Firewall for RealFirewall {
         Ok(false)
     }
 
+    fn is_open_over_ipv6(&self, port: u16) -> Result<bool, HostError> {
+        let settings = rules("/etc/default/ufw")?;
+        let is_told = settings.lines().any(|line| {
+            let value = line.trim().strip_prefix("IPV6=");
+            value.is_some_and(|value| value.trim_matches(['"', '\'']).eq_ignore_ascii_case("yes"))
+        });
+        Ok(is_told && rules_open(&rules("/etc/ufw/user6.rules")?, port, Source::Anywhere))
+    }
+
+    fn knock(&self, entrances: &[Entrance]) -> Result<Vec<Reception>, HostError> {
+        doorstep::knock(entrances)
+    }
+
     fn open(&self, port: u16) -> Result<(), HostError> {
         let rule = format!("{port}/tcp");
         RealProcesses
@@ -103,7 +132,7 @@ fn rules(path: &str) -> Result<String, HostError> {
 
 /// Who a rule must let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     /// Everybody, on whatever interface.
     Anywhere,
     /// Whoever the operator chose.
@@ -118,7 +147,7 @@ enum Source {
 /// ### tuple ### limit_log any 22 0.0.0.0/0 any 10.0.0.0/8 in_eth0
 /// ### tuple ### allow tcp 80,8000:8100 0.0.0.0/0 any 0.0.0.0/0 Nginx%20Full - in
 /// ```
-fn rules_open(rules: &str, port: u16, to: Source) -> bool {
+pub(super) fn rules_open(rules: &str, port: u16, to: Source) -> bool {
     rules
         .lines()
         .filter_map(|line| line.strip_prefix("### tuple ### "))

@@ -79,16 +79,14 @@ impl Accounts for RootedAccounts {
         }
     }
 
-    fn make(&self, declaration: &Path) -> Result<(), HostError> {
+    fn make_group(&self, name: &str) -> Result<(), HostError> {
         self.must_be_plain()?;
         let root = format!("--root={}", self.root.path().display());
-        // By its name alone it is looked for in the image; a whole path would be one of the running host.
-        let name = declaration.file_name().unwrap_or_default();
-        let name = name.to_string_lossy();
+        let line = format!("g {name} -");
         RealProcesses
             .run_ok(&Invocation::new(
                 "systemd-sysusers",
-                &[root.as_str(), name.as_ref()],
+                &[root.as_str(), "--inline", &line],
             ))
             .map(|_| ())
     }
@@ -110,13 +108,7 @@ impl Accounts for RootedAccounts {
 
 impl RootedAccounts {
     fn must_be_plain(&self) -> Result<(), HostError> {
-        for path in [
-            USERS,
-            GROUPS,
-            "/etc/shadow",
-            "/etc/gshadow",
-            "/etc/sysusers.d",
-        ] {
+        for path in [USERS, GROUPS, "/etc/shadow", "/etc/gshadow"] {
             self.root.must_be_plain(Path::new(path))?;
         }
         Ok(())

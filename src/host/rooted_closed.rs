@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::{
-    Answer, ContainerSpec, Docker, Firewall, FoundContainer, FoundVolume, HostError, Http,
-    Invocation, Listener, Net, Outcome, Processes, Request,
+    Answer, ContainerSpec, Docker, Entrance, Firewall, FoundContainer, FoundVolume, HostError,
+    Http, Invocation, Listener, Logins, Net, Outcome, Processes, Reception, Request, Session,
+    Sessions,
 };
 use crate::model::{ImageRef, UfwFacts};
 
@@ -45,12 +46,30 @@ impl Firewall for Closed {
         Err(closed())
     }
 
+    fn is_open_over_ipv6(&self, _port: u16) -> Result<bool, HostError> {
+        Err(closed())
+    }
+
+    fn knock(&self, _entrances: &[Entrance]) -> Result<Vec<Reception>, HostError> {
+        Err(closed())
+    }
+
     fn open(&self, _port: u16) -> Result<(), HostError> {
         Err(closed())
     }
 
     fn close(&self, _port: u16) -> Result<(), HostError> {
         Err(closed())
+    }
+}
+
+impl Logins for Closed {
+    fn own(&self) -> Session {
+        Session::default()
+    }
+
+    fn all(&self) -> Sessions {
+        Sessions::default()
     }
 }
 

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use super::nginx::stale_among;
+use super::nginx_rivals::stale;
 use super::rooted_closed::closed;
 use super::{HostError, Nginx, NginxSetup, RootedFiles, RootedPackages};
 use crate::model::NginxVersion;
@@ -52,7 +52,7 @@ impl Nginx for RootedNginx {
     }
 
     fn stale(&self, tree: &NginxTree) -> Result<Vec<PathBuf>, HostError> {
-        stale_among(&self.files, tree)
+        stale(&self.files, tree)
     }
 
     fn recent_errors(&self) -> String {

@@ -216,11 +216,9 @@ fn programs_are_not_run_where_a_link_would_lead_them_out() {
     let enable = |bench: &Bench| RootedSystemd::new(bench.files()).act("enable", &["x.socket"]);
     refused("etc/systemd", &enable);
     refused("etc/systemd/system/sockets.target.wants", &enable);
-    let make = |bench: &Bench| {
-        RootedAccounts::new(bench.root()).make(Path::new("/etc/sysusers.d/tavern.conf"))
-    };
+    let make = |bench: &Bench| RootedAccounts::new(bench.root()).make_group("tavern-x");
     refused("etc/group", &make);
-    refused("etc/sysusers.d", &make);
+    refused("etc/gshadow", &make);
     let query = |bench: &Bench| {
         RootedPackages::new(bench.root())
             .version("nginx")
