@@ -14,6 +14,8 @@ mod confirm;
 mod drift;
 mod edits;
 mod error;
+#[cfg(test)]
+mod formats;
 mod generations;
 mod handover;
 mod holds;

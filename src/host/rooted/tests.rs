@@ -215,6 +215,8 @@ fn programs_are_not_run_where_a_link_would_lead_them_out() {
     };
     let enable = |bench: &Bench| RootedSystemd::new(bench.files()).act("enable", &["x.socket"]);
     refused("etc/systemd", &enable);
+    let again = |bench: &Bench| RootedSystemd::new(bench.files()).act("reenable", &["x.socket"]);
+    refused("etc/systemd", &again);
     refused("etc/systemd/system/sockets.target.wants", &enable);
     let make = |bench: &Bench| RootedAccounts::new(bench.root()).make_group("tavern-x");
     refused("etc/group", &make);
