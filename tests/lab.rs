@@ -26,6 +26,8 @@ mod firewall;
 mod generations;
 #[path = "lab/hold.rs"]
 mod hold;
+#[path = "lab/image.rs"]
+mod image;
 #[path = "lab/load.rs"]
 mod load;
 #[path = "lab/owner.rs"]

@@ -121,7 +121,7 @@ impl Unfinished {
             .map_or("a run".into(), |begin| begin.verb.to_string())
     }
 
-    fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let mut run = Self::default();
         // A last line without its end was never acted on: what it speaks of waits for the disk.
         let whole = bytes
