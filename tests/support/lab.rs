@@ -42,7 +42,7 @@ const DOCKER: Duration = Duration::from_secs(60);
 const NETWORK: &str = "tavern-lab";
 
 /// What a host starts from. "Bare" is the VM that Tavern is given; "prepared" has nginx, Docker,
-/// ufw, jq, strace and Python already.
+/// ufw, jq and Python already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Image {
     BookwormBare,
@@ -73,7 +73,7 @@ impl Image {
     }
 
     /// Builds the image if it is missing, once in a process; gives the reference.
-    fn ready(self) -> &'static str {
+    pub fn ready(self) -> &'static str {
         static READY: [OnceLock<String>; 4] = [const { OnceLock::new() }; 4];
         READY[self as usize].get_or_init(|| made(self.name()))
     }
