@@ -14,6 +14,10 @@ mod apt;
 mod bare;
 #[path = "lab/change.rs"]
 mod change;
+#[path = "lab/crowd.rs"]
+mod crowd;
+#[path = "lab/disk.rs"]
+mod disk;
 #[path = "lab/figures.rs"]
 mod figures;
 #[path = "lab/firewall.rs"]
@@ -22,6 +26,10 @@ mod firewall;
 mod load;
 #[path = "lab/owner.rs"]
 mod owner;
+#[path = "lab/points.rs"]
+mod points;
+#[path = "lab/power.rs"]
+mod power;
 #[path = "lab/refusals.rs"]
 mod refusals;
 #[path = "lab/sandbox.rs"]
@@ -31,3 +39,7 @@ mod secrets;
 #[path = "lab/site.rs"]
 mod site;
 mod support;
+#[path = "lab/sweep.rs"]
+mod sweep;
+#[path = "lab/whole_host.rs"]
+mod whole_host;

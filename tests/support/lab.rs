@@ -115,6 +115,11 @@ pub struct Host {
 impl Host {
     /// Boots a fresh host, whose host name is `name`.
     pub fn boot(image: Image, name: &str) -> Host {
+        Host::boot_on(image, name, &[])
+    }
+
+    /// Boots a host that has directories of this machine, each as `OURS:THERE`.
+    pub fn boot_on(image: Image, name: &str, directories: &[String]) -> Host {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         sweep();
         network();
@@ -150,6 +155,9 @@ impl Host {
             "/sys/fs/cgroup:/sys/fs/cgroup:rw",
         ]);
         args.extend(["--tmpfs", "/run:mode=755", "--tmpfs", "/tmp:exec,mode=1777"]);
+        for directory in directories {
+            args.extend(["--volume", directory]);
+        }
         args.extend(["--sysctl", "net.ipv6.conf.all.disable_ipv6=0", reference]);
         docker_ok(&args, DOCKER);
         host.wait_booted();
