@@ -1,11 +1,16 @@
 //! One file a verb: arguments, one library call, the printed result and the exit code.
 
 mod app;
+mod change;
 mod check;
+mod diff;
+mod generations;
 mod install;
 mod logs;
 mod plan;
 mod printer;
+mod recover;
+mod rollback;
 mod serve;
 mod status;
 mod tether;
@@ -16,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::engine::EngineError;
+use crate::engine::{Engine, EngineError, Silent};
 use crate::host::Host;
 use crate::stack::Stack;
 
@@ -55,6 +60,14 @@ enum Verb {
     Stop(app::Arguments),
     /// Logs of apps, nginx and containers, merged by time
     Logs(logs::Arguments),
+    /// List the generations of this host
+    Generations(generations::Arguments),
+    /// Show how two generations differ
+    Diff(diff::Arguments),
+    /// Return the whole host to an older generation
+    Rollback(rollback::Arguments),
+    /// Set right what a killed run or a damaged disk left
+    Recover(recover::Arguments),
     /// Remove what Tavern made and give back what was there
     Uninstall(uninstall::Arguments),
     /// Run the stack in the foreground, as you, without root, Docker or systemd
@@ -149,6 +162,13 @@ fn arguments() -> Vec<std::ffi::OsString> {
 }
 
 fn dispatch(verb: Verb, printer: &Printer) -> Answer {
+    let concerns_the_host = !matches!(
+        verb,
+        Verb::Recover(_) | Verb::Up(_) | Verb::Serve(_) | Verb::Tether(_)
+    );
+    if concerns_the_host {
+        note_unfinished(printer);
+    }
     match verb {
         Verb::Install(arguments) => install::run(&arguments, printer),
         Verb::Plan(arguments) => plan::run(&arguments, printer),
@@ -158,11 +178,39 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Start(arguments) => app::run(&arguments, app::Act::Start, printer),
         Verb::Stop(arguments) => app::run(&arguments, app::Act::Stop, printer),
         Verb::Logs(arguments) => logs::run(&arguments, printer),
+        Verb::Generations(arguments) => generations::run(&arguments, printer),
+        Verb::Diff(arguments) => diff::run(&arguments, printer),
+        Verb::Rollback(arguments) => rollback::run(&arguments, printer),
+        Verb::Recover(arguments) => recover::run(&arguments, printer),
         Verb::Uninstall(arguments) => uninstall::run(&arguments, printer),
         Verb::Up(arguments) => up::run(&arguments, printer),
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Tether(arguments) => tether::run(&arguments),
     }
+}
+
+/// Says that a run was killed, whatever was asked for.
+fn note_unfinished(printer: &Printer) {
+    let host = Host::real();
+    let engine = Engine::new(&host, &Silent);
+    // Without root the journal cannot be read, and a run that is at work has one too.
+    let Ok(Some(run)) = engine.unfinished() else {
+        return;
+    };
+    if engine.is_at_work() {
+        return;
+    }
+    let (what, when) = (
+        run.what(),
+        run.begin
+            .map_or(String::new(), |begin| format!(", begun {}", begin.at)),
+    );
+    let next = if run.is_committed {
+        "it was past its commit: `sudo tavernctl recover` finishes it"
+    } else {
+        "`sudo tavernctl recover` undoes it"
+    };
+    printer.note(&format!("note: a run did not end ({what}{when}): {next}"));
 }
 
 /// Refuses to go on where the host cannot be managed: no root, or no systemd.

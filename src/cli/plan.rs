@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{Answer, FOUND, Printer, require_host};
-use crate::engine::{Engine, Silent};
+use crate::engine::{Engine, Request, Silent};
 use crate::host::Host;
 use crate::plan::{self, Diffs};
 
@@ -25,7 +25,12 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let host = Host::real();
     require_host(&host, "plan")?;
-    let proposal = Engine::new(&host, &Silent).propose(&arguments.stacks, arguments.adopt)?;
+    let request = Request {
+        asked: arguments.stacks.clone(),
+        adopt: arguments.adopt,
+        ..Request::default()
+    };
+    let proposal = Engine::new(&host, &Silent).propose(&request)?;
     if arguments.json {
         printer.json(&proposal.plan);
     } else if proposal.plan.is_empty() {

@@ -24,9 +24,6 @@ pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
         receipt.generation,
         receipt.entries.len()
     );
-    if engine.has_unfinished_run()? {
-        text.push_str("           a run did not end: `sudo tavernctl install` finishes it\n");
-    }
     for stack in &stacks {
         text.push_str(&describe(&host, stack)?);
     }

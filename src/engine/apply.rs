@@ -1,13 +1,13 @@
 use super::apply_secret::NewAccount;
+use super::generations::Snapshot;
+use super::journal::{Journal, Record, Verb};
+use super::prior::Prior;
+use super::receipt::Receipt;
 use super::{Engine, EngineError};
 use crate::host::HostError;
 use crate::model::Mode;
 use crate::plan::{Plan, Step};
 use crate::resource::{Action, File, Owner, PathState, Resource, Unit};
-
-use super::journal::Record;
-use super::prior::Prior;
-use super::receipt::Receipt;
 
 /// What a run learnt on the way that its caller must be told.
 #[derive(Default)]
@@ -15,10 +15,21 @@ pub(super) struct Gains {
     pub(super) accounts: Vec<NewAccount>,
 }
 
+/// What a run is, apart from its steps.
+pub(super) struct Run<'a> {
+    pub(super) verb: Verb,
+    /// The stack files that the host is made from.
+    pub(super) snapshot: &'a Snapshot,
+    /// What needed no change and is to be known all the same.
+    pub(super) found: Vec<(Resource, Prior)>,
+}
+
 impl Engine<'_> {
-    /// Carries a plan out. When a step fails, the steps before it are undone.
+    /// Carries a plan out. When a step before the commit fails, the steps before it are undone; what fails after it
+    /// is left for the next run.
     pub(super) fn apply(
         &self,
+        run: Run<'_>,
         plan: &Plan,
         receipt: &mut Receipt,
         gains: &mut Gains,
@@ -29,29 +40,32 @@ impl Engine<'_> {
         self.host
             .files
             .make_directory(state, Mode(0o700), &Owner::root())?;
+        let generation = self.next_generation(receipt)?;
         let mut done: Vec<Record> = Vec::new();
-        let outcome = self
-            .steps(plan, receipt, gains, &mut done)
-            .and_then(|()| self.record_run(&done, receipt));
-        let Err(error) = outcome else {
-            let known = known_blobs(&before, &done);
-            self.close_journal()?;
-            return self.collect_blobs(&known, receipt);
+        let committed = self
+            .begin_journal(run.verb.clone(), generation, is_first)
+            .and_then(|mut journal| {
+                self.steps(plan, receipt, gains, &mut journal, &mut done)?;
+                self.take_into_receipt(&done, run.found, receipt)?;
+                receipt.generation = generation;
+                self.write_generation(run.verb, run.snapshot, receipt)?;
+                journal.commit()?;
+                Ok(journal)
+            });
+        let mut journal = match committed {
+            Ok(journal) => journal,
+            Err(error) => {
+                *receipt = before;
+                return Err(self.take_back(error, receipt, &done, is_first));
+            }
         };
-        self.progress.begin("undoing this run");
-        let mut left = self.undo_run(&done, &before);
-        if let Err(error) = self.forget_run(&before, &done, is_first && left.is_empty(), &left) {
-            left.push(error.to_string());
-        }
-        Err(match error {
-            EngineError::Interrupted if left.is_empty() => EngineError::Interrupted,
-            EngineError::Step { step, source, .. } => EngineError::Step { step, source, left },
-            other => EngineError::Step {
-                step: "receipt".to_owned(),
-                source: Box::new(other),
-                left,
-            },
-        })
+        let outcome = self.remove_orphans(plan, receipt, &mut journal);
+        self.record_run(receipt)
+            .map_err(|error| EngineError::NotReady {
+                what: format!("all is done and proven, but could not be recorded: {error}"),
+                help: "mend that, then `sudo tavernctl recover` records it".into(),
+            })?;
+        outcome
     }
 
     fn steps(
@@ -59,73 +73,117 @@ impl Engine<'_> {
         plan: &Plan,
         receipt: &mut Receipt,
         gains: &mut Gains,
+        journal: &mut Journal<'_>,
         done: &mut Vec<Record>,
     ) -> Result<(), EngineError> {
-        let mut journal = self.open_journal()?;
-        for step in &plan.steps {
+        for step in plan.steps.iter().filter(|step| !step.after_commit) {
             if (self.is_stop_wanted)() {
                 return Err(EngineError::Interrupted);
             }
-            self.progress
-                .begin(&format!("{} {}", step.change.action.sign(), step.id));
-            self.capture_for(step)
-                .and_then(|prior| {
-                    let record = Record {
-                        action: step.change.action,
-                        resource: step.resource.clone(),
-                        prior,
-                        restarts: step.restarts.clone(),
-                    };
-                    journal.write(&record)?;
+            self.begin_step(step, journal)
+                .and_then(|record| {
                     done.push(record);
                     self.carry_out(step, receipt, gains)
                 })
-                .map_err(|error| EngineError::Step {
-                    step: step.id.to_string(),
-                    source: Box::new(error),
-                    left: Vec::new(),
-                })?;
+                .map_err(|error| failed_step(step, error))?;
+            journal.done(step.id.clone());
         }
         Ok(())
     }
 
-    fn record_run(&self, done: &[Record], receipt: &mut Receipt) -> Result<(), EngineError> {
+    fn begin_step(&self, step: &Step, journal: &mut Journal<'_>) -> Result<Record, EngineError> {
+        self.progress
+            .begin(&format!("{} {}", step.change.action.sign(), step.id));
+        let observed = self.look_at(&step.resource)?;
+        let record = Record {
+            action: step.change.action,
+            resource: step.resource.clone(),
+            prior: self.capture(&step.resource, &observed)?,
+            restarts: step.restarts.clone(),
+        };
+        for path in &step.change.edited {
+            self.keep_edit(path, journal.generation)?;
+        }
+        journal.step(&record)?;
+        Ok(record)
+    }
+
+    /// All is proven: what cannot be removed now stays in the receipt, and the next run tries again.
+    fn remove_orphans(
+        &self,
+        plan: &Plan,
+        receipt: &mut Receipt,
+        journal: &mut Journal<'_>,
+    ) -> Result<(), EngineError> {
+        let mut left = Vec::new();
+        for step in plan.steps.iter().filter(|step| step.after_commit) {
+            let removed = self
+                .begin_step(step, journal)
+                .and_then(|_| self.remove(step, receipt));
+            match removed {
+                Ok(()) => journal.done(step.id.clone()),
+                Err(error) => left.push(format!("  {}: {error}", step.id)),
+            }
+        }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(EngineError::NotRemoved(left))
+        }
+    }
+
+    fn take_into_receipt(
+        &self,
+        done: &[Record],
+        found: Vec<(Resource, Prior)>,
+        receipt: &mut Receipt,
+    ) -> Result<(), EngineError> {
         for record in done {
             receipt.owed.remove(&record.resource.id());
             if record.action != Action::Remove {
-                receipt.record(record.resource.clone(), record.prior.clone());
+                let prior = self.settled(&record.resource, record.prior.clone())?;
+                receipt.record(record.resource.clone(), prior);
             }
         }
-        receipt.generation += 1;
-        self.save_receipt(receipt)
-    }
-
-    /// Takes back what an undone run wrote of itself: all of it, if the host had no state of ours before.
-    fn forget_run(
-        &self,
-        before: &Receipt,
-        done: &[Record],
-        leaves_no_trace: bool,
-        left: &[String],
-    ) -> Result<(), EngineError> {
-        if leaves_no_trace {
-            return Ok(self.host.files.remove_tree(&self.layout.state)?);
-        }
-        // A full disk may refuse a receipt that is there already, word for word.
-        if self.receipt().ok().as_ref() != Some(before) {
-            self.save_receipt(before)?;
-        }
-        self.close_journal()?;
-        // What could not be put back may yet be wanted by hand.
-        if left.is_empty() {
-            self.collect_blobs(&known_blobs(before, done), before)?;
+        for (resource, prior) in found {
+            receipt.record(resource, prior);
         }
         Ok(())
     }
 
-    fn capture_for(&self, step: &Step) -> Result<Prior, EngineError> {
-        let observed = self.look_at(&step.resource)?;
-        self.capture(&step.resource, &observed)
+    /// The run is over: the receipt says so, the journal goes to its generation.
+    pub(super) fn record_run(&self, receipt: &Receipt) -> Result<(), EngineError> {
+        self.save_receipt(receipt)?;
+        self.archive_journal(receipt.generation)?;
+        self.collect_pairs(receipt)?;
+        self.collect_blobs(receipt)?;
+        self.collect_generations(receipt.generation)
+    }
+
+    /// Undoes a run that failed, and says so.
+    fn take_back(
+        &self,
+        error: EngineError,
+        before: &Receipt,
+        done: &[Record],
+        is_first: bool,
+    ) -> EngineError {
+        self.progress.begin("undoing this run");
+        // A full disk may refuse the line; without it a kill from here on is undone all the same.
+        let _ = self.note_abort();
+        let mut left = self.undo_run(done, before);
+        if let Err(error) = self.forget_run(before, done, is_first, &left) {
+            left.push(error.to_string());
+        }
+        match error {
+            EngineError::Interrupted if left.is_empty() => EngineError::Interrupted,
+            EngineError::Step { step, source, .. } => EngineError::Step { step, source, left },
+            other => EngineError::Step {
+                step: "receipt".to_owned(),
+                source: Box::new(other),
+                left,
+            },
+        }
     }
 
     fn carry_out(
@@ -135,14 +193,7 @@ impl Engine<'_> {
         gains: &mut Gains,
     ) -> Result<(), EngineError> {
         if step.change.action == Action::Remove {
-            let prior = receipt
-                .entries
-                .iter()
-                .find(|entry| entry.id == step.id)
-                .map(|entry| entry.prior.clone());
-            self.undo_one(&step.resource, &prior.unwrap_or(Prior::Absent))?;
-            receipt.forget(&step.id);
-            return Ok(());
+            return self.remove(step, receipt);
         }
         match &step.resource {
             Resource::Package(package) => {
@@ -186,6 +237,18 @@ impl Engine<'_> {
         }
     }
 
+    /// Gives back what was there before the thing was ours.
+    fn remove(&self, step: &Step, receipt: &mut Receipt) -> Result<(), EngineError> {
+        let entries = receipt.entries.iter();
+        let prior = entries
+            .filter(|entry| entry.id == step.id)
+            .map(|entry| entry.prior.clone())
+            .next();
+        self.undo_one(&step.resource, &prior.unwrap_or(Prior::Absent))?;
+        receipt.forget(&step.id);
+        Ok(())
+    }
+
     fn write_file(&self, file: &File) -> Result<(), EngineError> {
         let content = self.content(&file.content)?.ok_or_else(|| {
             HostError::Unexpected(format!(
@@ -226,8 +289,13 @@ impl Engine<'_> {
     }
 }
 
-/// Where the names of all blobs stand that the receipt or this run made.
-fn known_blobs(before: &Receipt, done: &[Record]) -> String {
-    let receipt = serde_json::to_string(before).unwrap_or_default();
-    receipt + &serde_json::to_string(done).unwrap_or_default()
+fn failed_step(step: &Step, error: EngineError) -> EngineError {
+    match error {
+        EngineError::Interrupted => EngineError::Interrupted,
+        error => EngineError::Step {
+            step: step.id.to_string(),
+            source: Box::new(error),
+            left: Vec::new(),
+        },
+    }
 }

@@ -2,7 +2,7 @@ use super::apply::Gains;
 use super::{Engine, EngineError};
 use crate::mint;
 use crate::model::Mode;
-use crate::resource::{Certificate, Htpasswd, Owner, PathState, Secret, SecretKind};
+use crate::resource::{Certificate, Htpasswd, Owner, Secret, SecretKind};
 
 /// An account that this run made. Shown once, then only in the passwords file.
 #[derive(Clone)]
@@ -178,15 +178,8 @@ impl Engine<'_> {
             Mode(0o644),
             &Owner::root(),
         )?;
-        let previous = match files.state(&certificate.path)? {
-            PathState::Link { target } => Some(certificate.path.with_file_name(target)),
-            _ => None,
-        };
+        // The pair before it stays until the run is over: it may be wanted back.
         files.link(&certificate.path, std::path::Path::new(&name))?;
-        // nginx holds the old pair in memory until it is told to reload: the files may go.
-        if let Some(previous) = previous.filter(|previous| *previous != directory) {
-            files.remove_tree(&previous)?;
-        }
         Ok(())
     }
 }

@@ -59,6 +59,12 @@ pub enum EngineError {
         /// What could not be put back; empty when all was.
         left: Vec<String>,
     },
+    /// Everything is as wanted, but something that no stack asks for is still there.
+    #[error("all is done and proven, but what left the stacks could not all be removed:\n{}", .0.join("\n"))]
+    NotRemoved(Vec<String>),
+    /// A killed run could not be undone in full.
+    #[error("a run that did not end cannot be undone:\n{}", .0.join("\n"))]
+    NotUndone(Vec<String>),
     /// A signal came, and the run's steps were undone.
     #[error("stopped by a signal")]
     Interrupted,
@@ -108,8 +114,10 @@ impl EngineError {
                 };
                 Some(source.help().map_or(undone.clone(), |help| format!("{help}\nnote: {undone}")))
             }
-            Self::Receipt { .. } => Some("move that file away (keep it): the next install finds what is Tavern's by its marks, \
-                 but not what was there before, whose bytes stay in `blobs` beside it".to_owned()),
+            Self::NotRemoved(_) => Some("mend what it names, then `sudo tavernctl install` tries again".to_owned()),
+            Self::NotUndone(_) => Some("mend what it names, then `sudo tavernctl recover`; \
+                 `tavernctl recover --give-up` leaves these as they are".to_owned()),
+            Self::Receipt { .. } => Some("`sudo tavernctl recover` takes the newest readable one of its copies, and keeps the damaged file".to_owned()),
             Self::Interrupted => {
                 Some("everything this run did was undone (packages stay); run it again".to_owned())
             }

@@ -1,17 +1,29 @@
 use std::collections::BTreeSet;
 
-use super::apply::Gains;
+use super::apply::{Gains, Run};
 use super::apply_secret::NewAccount;
-use super::{Engine, EngineError, Lock, NamedStack};
-use crate::expand;
-use crate::host::gather;
-use crate::model::{Mode, UfwFacts};
-use crate::plan::{self, Plan};
-use crate::resource::{Content, Desired, File, Keep, Owner, Resource};
-use crate::stack::{Site, SiteContent, Stack};
-
+use super::generations::Snapshot;
 use super::prior::Prior;
 use super::receipt::Receipt;
+use super::source::{Source, Wanted};
+use super::{Engine, EngineError, Lock};
+use crate::expand;
+use crate::host::gather;
+use crate::model::UfwFacts;
+use crate::plan::{self, Plan};
+use crate::resource::{Desired, Keep, Mount, Resource};
+use crate::stack::{Site, SiteContent, Stack};
+
+/// What is asked of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Where the stacks come from.
+    pub source: Source,
+    /// Stacks that must be among them.
+    pub asked: Vec<String>,
+    /// What is in the way may be taken over.
+    pub adopt: bool,
+}
 
 /// A plan, with what it was made from.
 pub struct Proposal {
@@ -19,8 +31,7 @@ pub struct Proposal {
     pub plan: Plan,
     /// The stacks it makes true.
     pub stacks: Vec<Stack>,
-    /// An earlier run did not end; this plan finishes it.
-    pub finishes: bool,
+    pub(super) snapshot: Snapshot,
     desired: Vec<Desired>,
     apt_trouble: Option<String>,
 }
@@ -56,7 +67,7 @@ impl Proposal {
     }
 }
 
-/// What an install did.
+/// What a run did.
 pub struct Installed {
     /// Accounts it made.
     pub accounts: Vec<NewAccount>,
@@ -65,86 +76,85 @@ pub struct Installed {
 }
 
 impl Engine<'_> {
-    /// What `install` would do. Writes nothing.
+    /// What `install` and its kin would do. Writes nothing.
     ///
     /// # Errors
     /// When the host is not ready, a stack file is wrong, or something of somebody else's is in the way.
-    pub fn propose(&self, asked: &[String], adopt: bool) -> Result<Proposal, EngineError> {
+    pub fn propose(&self, request: &Request) -> Result<Proposal, EngineError> {
         // What another run is about to change is not worth a plan.
-        Lock::is_free()?;
-        let finishes = self.has_unfinished_run()?;
-        let mut receipt = self.receipt()?;
-        if finishes {
-            receipt = self.receipt_as_if_folded(receipt)?;
-        }
-        self.propose_with(asked, adopt, &receipt, finishes)
+        Lock::is_free(&self.layout.lock)?;
+        self.propose_with(request, &self.receipt_as_if_recovered()?)
     }
 
-    fn propose_with(
-        &self,
-        asked: &[String],
-        adopt: bool,
-        receipt: &Receipt,
-        finishes: bool,
-    ) -> Result<Proposal, EngineError> {
-        let draft = self.draft(asked, adopt, adopt, receipt)?;
+    fn propose_with(&self, request: &Request, receipt: &Receipt) -> Result<Proposal, EngineError> {
+        let adopt = request.adopt;
+        let draft = self.draft(request, adopt, adopt, receipt)?;
         if draft.plan.conflicts().next().is_some() {
             // First what `--adopt` would not help with.
-            let stubborn = self.draft(asked, adopt, true, receipt)?.conflicts();
+            let stubborn = self.draft(request, adopt, true, receipt)?.conflicts();
             if !stubborn.is_empty() {
                 return Err(EngineError::InTheWay(stubborn));
             }
             let mut list = draft.conflicts();
             // What `--adopt` would go on with belongs to the list: the volume, the pages.
-            if let (false, Ok(whole)) = (adopt, self.draft(asked, true, false, receipt)) {
+            if let (false, Ok(whole)) = (adopt, self.draft(request, true, false, receipt)) {
                 list = whole.conflicts();
                 list.extend(whole.pages_beyond(&draft));
             }
             return Err(EngineError::Conflicts(list));
         }
         self.preflight(&draft.plan, &draft.stacks, draft.apt_trouble.as_deref())?;
-        Ok(Proposal { finishes, ..draft })
+        Ok(draft)
     }
 
     /// A plan, before anybody looked whether it may be carried out.
     fn draft(
         &self,
-        asked: &[String],
+        request: &Request,
         legacy: bool,
         adopt: bool,
         receipt: &Receipt,
     ) -> Result<Proposal, EngineError> {
-        let named = self.stacks(asked, legacy)?;
-        let stacks: Vec<Stack> = named.iter().map(|named| named.stack.clone()).collect();
+        let Wanted {
+            stacks,
+            snapshot,
+            files,
+            insisted,
+            leaving,
+        } = self.wanted(request, legacy, receipt)?;
         let facts = gather(self.host)?;
         let mut desired = expand::expand(&stacks, &facts, &self.layout, &self.edge)?;
         let position = desired
             .iter()
             .position(|d| matches!(d.resource, Resource::Binary(_)))
             .unwrap_or(desired.len());
-        desired.splice(
-            position..position,
-            named.iter().map(|named| self.stack_file(named)),
-        );
+        desired.splice(position..position, files);
         let observed = self.observe(&desired)?;
         let wanted: BTreeSet<_> = desired.iter().map(|d| d.resource.id()).collect();
         let mut knowledge = receipt.knowledge(&wanted, adopt);
         if facts.ufw == UfwFacts::Inactive {
             // Switched off for now: its rules are not ours to take away before it is on again.
             let is_rule = |resource: &Resource| matches!(resource, Resource::Opening(_));
-            knowledge.orphans.retain(|resource| !is_rule(resource));
+            knowledge
+                .orphans
+                .retain(|orphan| !is_rule(&orphan.resource));
         }
-        let plan = plan::make(&desired, &observed, &knowledge);
+        knowledge.insisted = insisted;
+        knowledge.orphans.extend(leaving);
+        for orphan in &mut knowledge.orphans {
+            orphan.edited = orphan.resource.edits(&self.look_at(&orphan.resource)?);
+            orphan.first |= shares_a_volume(&orphan.resource, &desired);
+        }
         Ok(Proposal {
-            plan,
+            plan: plan::make(&desired, &observed, &knowledge),
             stacks,
-            finishes: false,
+            snapshot,
             desired,
             apt_trouble: facts.apt_trouble,
         })
     }
 
-    /// Makes the host what the stacks say.
+    /// Makes the host what is asked for.
     ///
     /// `agreed` is the plan that a person said yes to; without one, the plan is what the host needs now.
     ///
@@ -153,26 +163,30 @@ impl Engine<'_> {
     pub fn install(
         &self,
         agreed: Option<&Plan>,
-        asked: &[String],
-        adopt: bool,
+        request: &Request,
     ) -> Result<Installed, EngineError> {
-        let _lock = Lock::take()?;
+        let _lock = Lock::take(&self.layout.lock)?;
+        self.recover_locked(false)?;
         let mut receipt = self.receipt()?;
-        self.fold_journal(&mut receipt)?;
-        let current = self.propose_with(asked, adopt, &receipt, false)?;
+        let current = self.propose_with(request, &receipt)?;
         if agreed.is_some_and(|agreed| *agreed != current.plan) {
             return Err(EngineError::NotReady {
                 what: "the host changed while the plan was looked at".into(),
                 help: "run it again to see the new plan".into(),
             });
         }
-        // No receipt, and yet our units are here: it was lost, and what bears our marks is ours.
-        let is_lost = receipt.entries.is_empty() && self.has_marks()?;
         let mut gains = Gains::default();
-        if !current.plan.is_empty() {
-            self.apply(&current.plan, &mut receipt, &mut gains)?;
+        if !self.is_recorded(&current, &receipt)? {
+            // No receipt, and yet our units are here: it was lost, and what bears our marks is ours.
+            let is_lost = receipt.entries.is_empty() && self.has_marks()?;
+            receipt.spares_blobs |= is_lost;
+            let run = Run {
+                verb: request.source.verb(),
+                snapshot: &current.snapshot,
+                found: self.what_was_right(&current, is_lost, &receipt)?,
+            };
+            self.apply(run, &current.plan, &mut receipt, &mut gains)?;
         }
-        self.record_what_was_right(&current, is_lost, &mut receipt)?;
         Ok(Installed {
             accounts: gains.accounts,
             generation: receipt.generation,
@@ -184,53 +198,48 @@ impl Engine<'_> {
     /// # Errors
     /// When the receipt cannot be read.
     pub fn is_settled(&self, proposal: &Proposal) -> Result<bool, EngineError> {
-        let receipt = self.receipt()?;
-        Ok(proposal.plan.is_empty() && !proposal.finishes && self.is_recorded(proposal, &receipt))
+        Ok(self.unfinished()?.is_none() && self.is_recorded(proposal, &self.receipt()?)?)
     }
 
-    fn receipt_as_if_folded(&self, mut receipt: Receipt) -> Result<Receipt, EngineError> {
-        for record in self.unfinished_records()? {
-            receipt.take(record);
+    fn is_recorded(&self, proposal: &Proposal, receipt: &Receipt) -> Result<bool, EngineError> {
+        let is_known = |d: &Desired| receipt.knows(&d.resource);
+        if !proposal.plan.is_empty() || !proposal.desired.iter().all(is_known) {
+            return Ok(false);
         }
-        Ok(receipt)
+        // A generation of old, or one that was collected, is no reason to fail.
+        let recorded = self.snapshot_of(receipt.generation);
+        Ok(recorded.is_ok_and(|recorded| recorded == proposal.snapshot))
     }
 
-    fn is_recorded(&self, proposal: &Proposal, receipt: &Receipt) -> bool {
-        proposal.desired.iter().all(|d| receipt.knows(&d.resource))
-    }
-
-    /// What needed no change is in the receipt too: as ours if it bears our mark, else as having been there.
-    fn record_what_was_right(
+    /// What needs no change is in the receipt too: as ours if it bears our mark, else as having been there.
+    fn what_was_right(
         &self,
         proposal: &Proposal,
         is_lost: bool,
-        receipt: &mut Receipt,
-    ) -> Result<(), EngineError> {
-        let mut changed = false;
+        receipt: &Receipt,
+    ) -> Result<Vec<(Resource, Prior)>, EngineError> {
+        let planned: BTreeSet<_> = proposal.plan.steps.iter().map(|step| &step.id).collect();
+        let mut found = Vec::new();
         for Desired { resource, .. } in &proposal.desired {
-            if receipt.knows(resource) {
+            if receipt.knows(resource) || planned.contains(&resource.id()) {
                 continue;
             }
-            let is_marked = self.is_marked(resource, is_lost)?;
-            receipt.record(
-                resource.clone(),
-                if is_marked {
-                    Prior::Absent
-                } else {
-                    Prior::Present
-                },
-            );
-            changed = true;
+            let prior = if self.is_marked(resource, is_lost)? {
+                Prior::Absent
+            } else {
+                Prior::Present
+            };
+            found.push((resource.clone(), prior));
         }
-        if changed {
-            self.save_receipt(receipt)
-        } else {
-            Ok(())
-        }
+        Ok(found)
     }
 
     /// Whether it is ours by its mark, its label or its place, though no receipt says so.
-    fn is_marked(&self, resource: &Resource, is_lost: bool) -> Result<bool, EngineError> {
+    pub(super) fn is_marked(
+        &self,
+        resource: &Resource,
+        is_lost: bool,
+    ) -> Result<bool, EngineError> {
         Ok(match resource {
             Resource::Container(_) | Resource::Unit(_) | Resource::Nginx(_) => true,
             Resource::File(file) if file.keep == Keep::Managed => true,
@@ -253,15 +262,19 @@ impl Engine<'_> {
             }),
         })
     }
+}
 
-    fn stack_file(&self, named: &NamedStack) -> Desired {
-        Resource::File(File {
-            path: self.layout.stack_file(&named.stack.name),
-            mode: Mode(0o644),
-            owner: Owner::root(),
-            content: Content::Text(String::from_utf8_lossy(&named.source).into_owned()),
-            keep: Keep::Seeded,
-        })
-        .into()
-    }
+/// Whether it is a container on a volume that another one is to have: never two on the same data.
+fn shares_a_volume(resource: &Resource, desired: &[Desired]) -> bool {
+    let Resource::Container(old) = resource else {
+        return false;
+    };
+    desired.iter().any(|wanted| match &wanted.resource {
+        Resource::Container(new) => new.mounts.iter().filter_map(Mount::volume).any(|volume| {
+            old.mounts
+                .iter()
+                .any(|mount| mount.volume() == Some(volume))
+        }),
+        _ => false,
+    })
 }

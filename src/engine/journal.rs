@@ -1,21 +1,73 @@
-#![allow(
-    clippy::disallowed_methods,
-    reason = "an append-only file, synced record by record"
-)]
-
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::prior::Prior;
-use super::{Engine, EngineError, Receipt};
-use crate::host::HostError;
-use crate::resource::{Action, Resource, ResourceId};
+use super::{Engine, EngineError};
+use crate::model::Mode;
+use crate::resource::{Action, PathState, Resource, ResourceId};
 
-/// One line of the journal, on disk before the step it speaks of.
+/// The version of the journal's form that this build writes.
+const VERSION: u32 = 2;
+
+/// What a run is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// The host becomes what its stack files say.
+    Install,
+    /// The host becomes what an older generation's stack files say.
+    Rollback {
+        /// That generation.
+        to: u64,
+    },
+    /// What differs from the applied generation is put back.
+    Revert,
+    /// Some stacks go, the others stay.
+    UninstallStacks {
+        /// Those that go.
+        names: Vec<String>,
+        /// Their data goes too.
+        purge: bool,
+    },
+    /// What Tavern made goes.
+    Uninstall {
+        /// Data goes too.
+        purge: bool,
+        /// Packages go too.
+        purge_packages: bool,
+    },
+}
+
+impl std::fmt::Display for Verb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Install => "install",
+            Self::Rollback { .. } => "rollback",
+            Self::Revert => "drift --revert",
+            Self::Uninstall { .. } | Self::UninstallStacks { .. } => "uninstall",
+        })
+    }
+}
+
+/// The first line of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// The version of the journal's form.
+    pub version: u32,
+    /// What the run is for.
+    pub verb: Verb,
+    /// The generation it makes.
+    pub generation: u64,
+    /// The host had no state of ours before.
+    pub first: bool,
+    /// The process that ran it.
+    pub pid: u32,
+    /// When it began, by the host's clock: for people, nothing is ordered by it.
+    pub at: String,
+}
+
+/// One step, on disk before it is taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     /// What is about to be done.
@@ -28,101 +80,218 @@ pub(super) struct Record {
     pub(super) restarts: Vec<ResourceId>,
 }
 
-/// The record of the run in progress. Its file exists only while a run is unfinished.
-pub(super) struct Journal {
-    file: File,
-    path: PathBuf,
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Line {
+    Begin(Begin),
+    Step(Box<Record>),
+    /// The step was taken. Written with the line that follows it: a step is safe to repeat and to undo.
+    Done {
+        id: ResourceId,
+    },
+    /// All is made and proven. What follows only removes what no stack asks for.
+    Commit {},
+    /// The run failed, and is being undone.
+    Abort {},
 }
 
-impl Journal {
-    /// Writes a record and waits for the disk.
-    pub(super) fn write(&mut self, record: &Record) -> Result<(), EngineError> {
-        let failed = |source| HostError::Io {
-            action: "write",
-            path: self.path.clone(),
-            source,
-        };
-        let mut line = serde_json::to_vec(record).map_err(|error| EngineError::Receipt {
-            path: self.path.display().to_string(),
-            reason: error.to_string(),
-        })?;
-        line.push(b'\n');
-        self.file
-            .write_all(&line)
-            .and_then(|()| self.file.sync_data())
-            .map_err(failed)?;
-        Ok(())
-    }
+/// What a journal says of a run that did not end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Its first line; a journal of the first version has none.
+    pub begin: Option<Begin>,
+    pub(super) records: Vec<Record>,
+    /// It is past the point from where it is finished, not undone.
+    pub is_committed: bool,
 }
 
-impl Engine<'_> {
-    fn journal_path(&self) -> PathBuf {
-        self.layout.state.join("journal.jsonl")
+impl Unfinished {
+    /// What it was for, in words.
+    pub fn what(&self) -> String {
+        self.begin
+            .as_ref()
+            .map_or("a run".into(), |begin| begin.verb.to_string())
     }
 
-    pub(super) fn open_journal(&self) -> Result<Journal, EngineError> {
-        let path = self.journal_path();
-        let failed = |source| HostError::Io {
-            action: "write",
-            path: path.clone(),
-            source,
-        };
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        Ok(Journal { file, path })
-    }
-
-    /// The run is over: what it did is in the receipt.
-    pub(super) fn close_journal(&self) -> Result<(), EngineError> {
-        Ok(self.host.files.remove(&self.journal_path())?)
-    }
-
-    /// Whether an earlier run did not end.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub fn has_unfinished_run(&self) -> Result<bool, EngineError> {
-        Ok(self.host.files.read(&self.journal_path())?.is_some())
-    }
-
-    /// The steps that a killed run began.
-    pub(super) fn unfinished_records(&self) -> Result<Vec<Record>, EngineError> {
-        let path = self.journal_path();
-        let bytes = self.host.files.read(&path)?.unwrap_or_default();
-        let mut records = Vec::new();
-        // A last line without its end was never acted on: the step waits for the disk.
+    fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut run = Self::default();
+        // A last line without its end was never acted on: what it speaks of waits for the disk.
         let whole = bytes
             .iter()
             .rposition(|byte| *byte == b'\n')
             .map_or(0, |end| end);
-        for line in bytes[..whole]
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
-            records.push(
-                serde_json::from_slice(line).map_err(|error| EngineError::Receipt {
-                    path: path.display().to_string(),
-                    reason: error.to_string(),
-                })?,
-            );
+        let lines = bytes[..whole].split(|byte| *byte == b'\n');
+        for line in lines.filter(|line| !line.is_empty()) {
+            match serde_json::from_slice(line) {
+                Ok(Line::Begin(begin)) => run.begin = Some(begin),
+                Ok(Line::Step(record)) => run.records.push(*record),
+                Ok(Line::Done { .. }) => {}
+                Ok(Line::Commit {}) => run.is_committed = true,
+                Ok(Line::Abort {}) => run.is_committed = false,
+                // The first version had bare records, and went forward from whatever was done.
+                Err(_) => {
+                    run.records.push(serde_json::from_slice(line)?);
+                    run.is_committed = true;
+                }
+            }
         }
-        Ok(records)
+        Ok(run)
+    }
+}
+
+/// The record of the run in progress. Its file exists only while a run is unfinished.
+pub(super) struct Journal<'a> {
+    engine: &'a Engine<'a>,
+    /// The generation that the run makes.
+    pub(super) generation: u64,
+    done: Option<ResourceId>,
+}
+
+impl Journal<'_> {
+    fn line(&mut self, line: &Line) -> Result<(), EngineError> {
+        let done = self.done.take().map(|id| Line::Done { id });
+        let mut bytes = Vec::new();
+        for line in done.iter().chain([line]) {
+            bytes.extend(serde_json::to_vec(line).map_err(|error| self.engine.damaged(&error))?);
+            bytes.push(b'\n');
+        }
+        let files = &self.engine.host.files;
+        Ok(files.append(&self.engine.journal_path(), &bytes, Mode(0o600))?)
     }
 
-    /// Takes the steps of a killed run into the receipt. The plan that follows is made from what the host really has.
-    pub(super) fn fold_journal(&self, receipt: &mut Receipt) -> Result<(), EngineError> {
-        if !self.has_unfinished_run()? {
+    /// What is about to be done.
+    pub(super) fn step(&mut self, record: &Record) -> Result<(), EngineError> {
+        self.line(&Line::Step(Box::new(record.clone())))
+    }
+
+    pub(super) fn done(&mut self, id: ResourceId) {
+        self.done = Some(id);
+    }
+
+    pub(super) fn commit(&mut self) -> Result<(), EngineError> {
+        self.line(&Line::Commit {})
+    }
+}
+
+impl<'a> Engine<'a> {
+    pub(super) fn journal_path(&self) -> PathBuf {
+        self.layout.state.join("journal.jsonl")
+    }
+
+    pub(super) fn begin_journal(
+        &'a self,
+        verb: Verb,
+        generation: u64,
+        first: bool,
+    ) -> Result<Journal<'a>, EngineError> {
+        let mut journal = Journal {
+            engine: self,
+            generation,
+            done: None,
+        };
+        journal.line(&Line::Begin(Begin {
+            version: VERSION,
+            verb,
+            generation,
+            first,
+            pid: std::process::id(),
+            at: self.host.clock.now_text(),
+        }))?;
+        Ok(journal)
+    }
+}
+
+impl Engine<'_> {
+    /// Says in the journal that the run is being undone: whoever comes after a kill goes on with that.
+    pub(super) fn note_abort(&self) -> Result<(), EngineError> {
+        let mut journal = Journal {
+            engine: self,
+            generation: 0,
+            done: None,
+        };
+        journal.line(&Line::Abort {})
+    }
+
+    /// Keeps the journal of a run that is over with the generation that it made.
+    pub(super) fn archive_journal(&self, generation: u64) -> Result<(), EngineError> {
+        let journal = self.journal_path();
+        if self.host.files.state(&journal)? == PathState::Absent {
             return Ok(());
         }
-        for record in self.unfinished_records()? {
-            receipt.take(record);
+        let kept = self.generation_dir(generation).join("journal.jsonl");
+        Ok(self.host.files.rename(&journal, &kept)?)
+    }
+
+    /// The run never was, or is recorded elsewhere.
+    pub(super) fn close_journal(&self) -> Result<(), EngineError> {
+        Ok(self.host.files.remove(&self.journal_path())?)
+    }
+
+    /// The run that did not end, if there is one.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn unfinished(&self) -> Result<Option<Unfinished>, EngineError> {
+        let Some(bytes) = self.host.files.read(&self.journal_path())? else {
+            return Ok(None);
+        };
+        #[derive(Deserialize)]
+        struct Head {
+            begin: Version,
         }
-        self.save_receipt(receipt)?;
-        self.collect_blobs("", receipt)?;
-        self.close_journal()
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let first = bytes
+            .split(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        if let Ok(Head { begin }) = serde_json::from_slice(first)
+            && begin.version > VERSION
+        {
+            return Err(self.too_new(&self.journal_path(), begin.version, VERSION));
+        }
+        Unfinished::read(&bytes)
+            .map(Some)
+            .map_err(|error| self.damaged(&error))
+    }
+
+    fn damaged(&self, error: &serde_json::Error) -> EngineError {
+        EngineError::Receipt {
+            path: self.journal_path().display().to_string(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUP: &str = r#"{"action":"create","resource":{"type":"group","name":"g"},"prior":"absent","restarts":[]}"#;
+
+    fn read(text: &str) -> Unfinished {
+        Unfinished::read(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_run_is_committed_between_its_commit_and_its_abort() {
+        let step = format!("{{\"step\":{GROUP}}}\n");
+        assert!(!read(&step).is_committed);
+        assert!(read(&format!("{step}{{\"commit\":{{}}}}\n")).is_committed);
+        assert!(!read(&format!("{step}{{\"commit\":{{}}}}\n{{\"abort\":{{}}}}\n")).is_committed);
+        // A line that did not reach the disk whole.
+        assert!(!read(&format!("{step}{{\"commit\":{{}}}}")).is_committed);
+        assert_eq!(read(&step).records.len(), 1);
+    }
+
+    #[test]
+    fn a_journal_of_the_first_version_is_gone_on_with() {
+        let run = read(&format!("{GROUP}\n{GROUP}\n"));
+        assert!(run.is_committed && run.begin.is_none());
+        assert_eq!(run.records.len(), 2);
+        assert!(Unfinished::read(b"junk\n").is_err());
     }
 }

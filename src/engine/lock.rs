@@ -6,11 +6,11 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::EngineError;
 use crate::host::HostError;
-
-const PATH: &str = "/run/tavern.lock";
 
 /// The one lock of all runs that change the host. The kernel lets go of it when the process ends.
 pub struct Lock {
@@ -22,16 +22,16 @@ impl Lock {
     ///
     /// # Errors
     /// [`EngineError::Locked`] with the holder's process number.
-    pub fn is_free() -> Result<(), EngineError> {
-        let mut file = match File::open(PATH) {
+    pub fn is_free(path: &Path) -> Result<(), EngineError> {
+        let mut file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(failed(path, error)),
         };
         match file.try_lock_shared() {
             Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(held(&mut file)),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
+            Err(TryLockError::Error(error)) => Err(failed(path, error)),
         }
     }
 
@@ -39,7 +39,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`EngineError::Locked`] with the holder's process number.
-    pub fn take() -> Result<Self, EngineError> {
+    pub fn take(path: &Path) -> Result<Self, EngineError> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -47,25 +47,41 @@ impl Lock {
             .truncate(false)
             // Root's alone: whoever may open it may lock it, and so keep every run out.
             .mode(0o600)
-            .open(PATH)
-            .map_err(failed)?;
+            .open(path)
+            .map_err(|error| failed(path, error))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(held(&mut file)),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::Error(error)) => return Err(failed(path, error)),
         }
         file.set_len(0)
             .and_then(|()| file.rewind())
-            .map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(|error| failed(path, error))?;
         Ok(Self { _file: file })
+    }
+
+    /// Takes the lock once the run that has it is over, for at most `limit`.
+    ///
+    /// # Errors
+    /// [`EngineError::Locked`] when it is not over by then.
+    pub fn wait(path: &Path, limit: Duration) -> Result<Self, EngineError> {
+        let begun = Instant::now();
+        loop {
+            match Self::take(path) {
+                Err(EngineError::Locked { .. }) if begun.elapsed() < limit => {
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                taken => return taken,
+            }
+        }
     }
 }
 
-fn failed(source: std::io::Error) -> EngineError {
+fn failed(path: &Path, source: std::io::Error) -> EngineError {
     EngineError::Host(HostError::Io {
         action: "lock",
-        path: PATH.into(),
+        path: path.to_owned(),
         source,
     })
 }

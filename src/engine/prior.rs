@@ -1,6 +1,6 @@
 //! What was there before a step, in a form that can be given back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,23 @@ pub enum Prior {
     },
     /// A container of somebody else's, kept under another name.
     Container(KeptContainer),
+    /// A credential's files. Only while the run lasts: no receipt keeps a secret's old bytes.
+    Credential {
+        /// The file itself.
+        file: PathPrior,
+        /// The note of its passwords.
+        passwords: PathPrior,
+    },
+    /// All packages that were installed. Only while the run lasts.
+    Packages {
+        /// Their names.
+        installed: BTreeSet<String>,
+    },
+    /// The package came with others, and all of them were not there before.
+    Brought {
+        /// Their names, its own among them.
+        packages: BTreeSet<String>,
+    },
     /// nginx's tree.
     Nginx {
         /// Our paths and the rivals' links.
@@ -149,16 +166,21 @@ impl Engine<'_> {
     ) -> Result<Prior, EngineError> {
         Ok(match (resource, observed) {
             (Resource::Binary(binary), _) => self.capture_binary(&binary.path)?,
-            // A secret's old content stays out of blobs: no rollback may revive a revoked key.
-            (Resource::Secret(_) | Resource::Htpasswd(_) | Resource::Certificate(_), _) => {
-                let path = resource
-                    .path()
-                    .map(|path| self.host.files.state(path))
-                    .transpose()?;
-                if path == Some(PathState::Absent) {
-                    Prior::Absent
-                } else {
-                    Prior::Present
+            (Resource::Package(_), Observed::Package(false)) => Prior::Packages {
+                installed: self.host.packages.installed(&[])?,
+            },
+            (Resource::Secret(secret), _) => {
+                self.capture_credential(&secret.path, &secret.passwords)?
+            }
+            (Resource::Htpasswd(htpasswd), _) => {
+                self.capture_credential(&htpasswd.path, &htpasswd.passwords)?
+            }
+            (Resource::Certificate(certificate), _) => {
+                match self.host.files.state(&certificate.path)? {
+                    PathState::Absent => Prior::Absent,
+                    // The pair it points to stays until the run is over.
+                    PathState::Link { target } => Prior::Path(PathPrior::Link { target }),
+                    _ => Prior::Present,
                 }
             }
             (Resource::Directory(_) | Resource::File(_) | Resource::Link(_), _) => {
@@ -214,6 +236,39 @@ impl Engine<'_> {
         })
     }
 
+    fn capture_credential(&self, file: &Path, passwords: &Path) -> Result<Prior, EngineError> {
+        Ok(Prior::Credential {
+            file: self.capture_path(file)?,
+            passwords: self.capture_path(passwords)?,
+        })
+    }
+
+    /// What a receipt keeps of a prior once the run is over.
+    pub(super) fn settled(&self, resource: &Resource, prior: Prior) -> Result<Prior, EngineError> {
+        Ok(match (resource, prior) {
+            // No rollback may revive a revoked account.
+            (
+                _,
+                Prior::Credential {
+                    file: PathPrior::Absent,
+                    ..
+                },
+            ) => Prior::Absent,
+            (_, Prior::Credential { .. }) => Prior::Present,
+            (Resource::Certificate(_), Prior::Path(_)) => Prior::Present,
+            (Resource::Package(package), Prior::Packages { installed }) => {
+                let mut packages = self.host.packages.installed(&[])?;
+                let automatic = self.host.packages.automatic()?;
+                // What somebody asked apt for by name in the meantime is theirs.
+                packages.retain(|name| {
+                    !installed.contains(name) && (*name == package.name || automatic.contains(name))
+                });
+                Prior::Brought { packages }
+            }
+            (_, prior) => prior,
+        })
+    }
+
     /// The previous tavernctl, so that a failed upgrade leaves the old one in place.
     fn capture_binary(&self, path: &Path) -> Result<Prior, EngineError> {
         let files = &self.host.files;
@@ -226,18 +281,18 @@ impl Engine<'_> {
         Ok(Prior::Path(PathPrior::File { blob, mode, owner }))
     }
 
-    /// Removes the blobs that `known` speaks of and `receipt` does not. Others belong to a receipt that was lost:
-    /// they may be all that is left of somebody's file.
-    pub(super) fn collect_blobs(&self, known: &str, receipt: &Receipt) -> Result<(), EngineError> {
+    /// Removes the blobs that the receipt does not speak of.
+    pub(super) fn collect_blobs(&self, receipt: &Receipt) -> Result<(), EngineError> {
         let wanted = serde_json::to_string(receipt).unwrap_or_default();
         for path in self.host.files.list(&self.blobs())? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             // A hidden one is what a killed run had half-written: nobody's.
             let is_half = name.starts_with('.');
-            if is_half || (known.contains(name.as_ref()) && !wanted.contains(name.as_ref())) {
+            if is_half || !(receipt.spares_blobs || wanted.contains(name.as_ref())) {
                 self.host.files.remove(&path)?;
             }
         }
+        self.host.files.remove_directory(&self.blobs())?;
         Ok(())
     }
 

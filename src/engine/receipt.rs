@@ -1,17 +1,17 @@
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::journal::Record;
+use super::generations::{json, read_json};
 use super::prior::Prior;
 use super::{Engine, EngineError};
 use crate::model::Mode;
-use crate::plan::Knowledge;
-use crate::resource::{Action, Owner, Resource, ResourceId};
+use crate::plan::{Knowledge, Orphan};
+use crate::resource::{Owner, Resource, ResourceId};
 
 /// The version of the receipt's form that this build writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What Tavern made on this host, and what was there before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,10 @@ pub struct Receipt {
     /// What must restart because a run died before it did.
     #[serde(default)]
     pub owed: BTreeSet<ResourceId>,
+    /// The receipt before it was lost, or a run could not be undone in full: blobs that it does not speak of may be
+    /// all that is left of somebody's file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spares_blobs: bool,
 }
 
 /// A resource of ours.
@@ -45,6 +49,7 @@ impl Default for Receipt {
             generation: 0,
             entries: Vec::new(),
             owed: BTreeSet::new(),
+            spares_blobs: false,
         }
     }
 }
@@ -68,15 +73,6 @@ impl Receipt {
                 resource,
                 prior,
             }),
-        }
-    }
-
-    /// Takes a step that a killed run began: the thing is ours, what it should have restarted is owed.
-    pub(super) fn take(&mut self, record: Record) {
-        self.owed.extend(record.restarts);
-        if record.action != Action::Remove {
-            self.owed.insert(record.resource.id());
-            self.record(record.resource, record.prior);
         }
     }
 
@@ -108,12 +104,20 @@ impl Receipt {
                 Resource::Opening(opening) => !opening.is_way_in(),
                 _ => true,
             })
-            .map(|entry| entry.resource.clone())
+            .map(|entry| Orphan {
+                resource: entry.resource.clone(),
+                edited: Vec::new(),
+                first: false,
+            })
             .collect();
+        let applied = self.entries.iter();
         Knowledge {
-            owned: self.entries.iter().map(|entry| entry.id.clone()).collect(),
+            applied: applied
+                .map(|entry| (entry.id.clone(), entry.resource.clone()))
+                .collect(),
             owed: self.owed.clone(),
             orphans,
+            insisted: BTreeSet::new(),
             adopt,
         }
     }
@@ -130,37 +134,44 @@ impl Engine<'_> {
     /// When it is damaged or of a newer version.
     pub fn receipt(&self) -> Result<Receipt, EngineError> {
         let path = self.receipt_path();
-        let fault = |reason: String| EngineError::Receipt {
-            path: path.display().to_string(),
-            reason,
-        };
         let Some(bytes) = self.host.files.read(&path)? else {
-            return Ok(Receipt::default());
+            // Lost: the newest generation has a copy.
+            return match self.generations()?.last() {
+                Some(newest) => self.generation_receipt(*newest),
+                None => Ok(Receipt::default()),
+            };
         };
+        self.read_receipt(&path, &bytes)
+    }
+
+    pub(super) fn read_receipt(&self, path: &Path, bytes: &[u8]) -> Result<Receipt, EngineError> {
         #[derive(Deserialize)]
         struct Version {
             version: u32,
         }
-        let version: Version =
-            serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?;
+        let version: Version = read_json(path, bytes)?;
         if version.version > VERSION {
-            return Err(EngineError::NotReady {
-                what: format!(
-                    "{} is of version {}, and this tavernctl knows {VERSION} at most",
-                    path.display(),
-                    version.version
-                ),
-                help: "a newer tavernctl set up this host: use that one, or one newer still".into(),
-            });
+            return Err(self.too_new(path, version.version, VERSION));
         }
-        serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))
+        let receipt: Receipt = read_json(path, bytes)?;
+        Ok(Receipt {
+            version: VERSION,
+            ..receipt
+        })
+    }
+
+    pub(super) fn too_new(&self, path: &Path, found: u32, known: u32) -> EngineError {
+        EngineError::NotReady {
+            what: format!(
+                "{} is of version {found}, and this tavernctl knows {known} at most",
+                path.display(),
+            ),
+            help: "a newer tavernctl set up this host: use that one, or one newer still".into(),
+        }
     }
 
     pub(super) fn save_receipt(&self, receipt: &Receipt) -> Result<(), EngineError> {
-        let bytes = serde_json::to_vec_pretty(receipt).map_err(|error| EngineError::Receipt {
-            path: self.receipt_path().display().to_string(),
-            reason: error.to_string(),
-        })?;
+        let bytes = json(receipt)?;
         self.host
             .files
             .make_directory(&self.layout.state, Mode(0o700), &Owner::root())?;
@@ -191,6 +202,7 @@ mod tests {
             receipt.record(resource, Prior::Absent);
         }
         let orphans = receipt.knowledge(&BTreeSet::new(), false).orphans;
+        let orphans: Vec<_> = orphans.into_iter().map(|orphan| orphan.resource).collect();
         assert_eq!(orphans, [opening(8080, true, false)]);
     }
 

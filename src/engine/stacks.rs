@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::generations::Snapshot;
 use super::{Engine, EngineError};
 use crate::host::Files;
 use crate::model::Layout;
@@ -35,6 +36,24 @@ pub fn load_stacks(files: &dyn Files, layout: &Layout) -> Result<Vec<NamedStack>
         stacks.push(NamedStack {
             stack: parse(&path, &source)?,
             source,
+            on_host: true,
+        });
+    }
+    clashes(&stacks)?;
+    Ok(stacks)
+}
+
+/// The stacks of a snapshot; `place` is where its files lie.
+pub(super) fn parse_stacks(
+    place: &Path,
+    snapshot: &Snapshot,
+) -> Result<Vec<NamedStack>, EngineError> {
+    let mut stacks = Vec::new();
+    let sources = snapshot.files.iter();
+    for (name, source) in sources.filter(|(name, _)| name.starts_with("stacks/")) {
+        stacks.push(NamedStack {
+            stack: parse(&place.join(name), source)?,
+            source: source.clone(),
             on_host: true,
         });
     }

@@ -5,7 +5,7 @@ use super::journal::Record;
 use super::prior::{PathPrior, Prior};
 use super::receipt::Receipt;
 use super::{Engine, EngineError};
-use crate::resource::{Action, NginxTree, Resource, SecretKind, Unit};
+use crate::resource::{Action, Htpasswd, NginxTree, PathState, Resource, Secret, SecretKind, Unit};
 
 impl Engine<'_> {
     /// Undoes the steps of a run that failed, newest first, then starts again what ran before it.
@@ -19,8 +19,9 @@ impl Engine<'_> {
         };
         for record in records.iter().rev() {
             match (&record.resource, &record.prior) {
-                // A removal's prior is what it removed: a later install brings it back from the stack.
-                _ if record.action == Action::Remove => {}
+                _ if record.action == Action::Remove => {
+                    note(&record.resource, self.undo_removal(record))
+                }
                 (Resource::Package(_), _) => {}
                 // Was ours and ran: its files come back first, then it starts again, below.
                 (
@@ -89,6 +90,23 @@ impl Engine<'_> {
         left
     }
 
+    /// Brings back what a step removed.
+    fn undo_removal(&self, record: &Record) -> Result<(), EngineError> {
+        match (&record.resource, &record.prior) {
+            (Resource::Container(container), Prior::Present) => {
+                if self.found_container(&container.name)?.is_some() {
+                    return Ok(());
+                }
+                self.run_container(container)
+            }
+            (resource, Prior::Path(prior)) => resource
+                .path()
+                .map_or(Ok(()), |path| self.restore_path(path, prior)),
+            // Removals of other kinds come after the commit.
+            _ => Ok(()),
+        }
+    }
+
     fn restart_unit(&self, unit: &Unit) -> Result<(), EngineError> {
         self.host.systemd.act("daemon-reload", &[])?;
         if let Some(service) = &unit.service {
@@ -128,7 +146,26 @@ impl Engine<'_> {
             }
             (Resource::File(file), Prior::Path(prior)) => self.restore_path(&file.path, prior),
             (Resource::Link(link), Prior::Path(prior)) => self.restore_path(&link.path, prior),
+            (Resource::Certificate(certificate), Prior::Path(prior)) => {
+                self.restore_path(&certificate.path, prior)?;
+                self.collect_pair(&certificate.path)
+            }
             (Resource::Certificate(certificate), _) => self.remove_certificate(&certificate.path),
+            (
+                Resource::Secret(Secret {
+                    path, passwords, ..
+                })
+                | Resource::Htpasswd(Htpasswd {
+                    path, passwords, ..
+                }),
+                Prior::Credential {
+                    file,
+                    passwords: noted,
+                },
+            ) => {
+                self.restore_path(path, file)?;
+                self.restore_path(passwords, noted)
+            }
             (Resource::Secret(secret), _) => {
                 files.remove(&secret.path)?;
                 match &secret.kind {
@@ -158,21 +195,37 @@ impl Engine<'_> {
     }
 
     fn remove_certificate(&self, link: &Path) -> Result<(), EngineError> {
+        self.host.files.remove(link)?;
+        self.collect_pair(link)
+    }
+
+    /// Removes the pairs of a certificate that its link does not point to.
+    fn collect_pair(&self, link: &Path) -> Result<(), EngineError> {
+        let files = &self.host.files;
+        let used = match files.state(link)? {
+            PathState::Absent => None,
+            PathState::Link { target } => Some(link.with_file_name(target)),
+            // Somebody's own.
+            _ => return Ok(()),
+        };
         let stem = format!(
             "{}.",
             link.file_name().unwrap_or_default().to_string_lossy()
         );
-        self.host.files.remove(link)?;
-        for path in self
-            .host
-            .files
-            .list(link.parent().unwrap_or(Path::new("/")))?
-        {
-            if path
-                .file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(&stem))
-            {
-                self.host.files.remove_tree(&path)?;
+        for path in files.list(link.parent().unwrap_or(Path::new("/")))? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(&stem) && Some(&path) != used.as_ref() {
+                files.remove_tree(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the pairs that the run replaced: nginx has been told by now.
+    pub(super) fn collect_pairs(&self, receipt: &Receipt) -> Result<(), EngineError> {
+        for entry in &receipt.entries {
+            if let Resource::Certificate(certificate) = &entry.resource {
+                self.collect_pair(&certificate.path)?;
             }
         }
         Ok(())

@@ -1,15 +1,16 @@
 use super::prior::Prior;
 use super::receipt::{Entry, Receipt};
-use super::{Engine, EngineError, Lock};
-use crate::resource::{Opening, PathState, Resource, ResourceId};
+use super::{Engine, EngineError, Lock, Verb};
+use crate::model::Mode;
+use crate::resource::{Opening, Owner, PathState, Resource, ResourceId};
 
-/// Whether data goes too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purge {
-    /// Volumes, pages, credentials and stack files stay.
-    KeepData,
-    /// All of it goes.
-    Everything,
+/// What goes beside what Tavern made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Purge {
+    /// Volumes, pages, credentials and stack files go too.
+    pub data: bool,
+    /// Packages that Tavern installed go too, with what came with them.
+    pub packages: bool,
 }
 
 /// A thing of ours that an uninstall keeps.
@@ -28,34 +29,46 @@ pub struct Leftovers {
     pub kept: Vec<Kept>,
     /// What should be gone and is not, with the reason.
     pub failed: Vec<String>,
+    /// Something to know of how it was done.
+    pub notes: Vec<String>,
 }
 
 impl Engine<'_> {
     /// Removes what Tavern made and gives back what was there. Goes on when something fails, and lists it.
     ///
     /// # Errors
-    /// When another run holds the lock or the receipt cannot be read.
+    /// When another run holds the lock or the disk takes nothing more.
     pub fn uninstall(&self, purge: Purge) -> Result<Leftovers, EngineError> {
-        let _lock = Lock::take()?;
-        let mut receipt = self.receipt()?;
-        self.fold_journal(&mut receipt)?;
-        if receipt.entries.is_empty() && self.has_marks()? {
-            return Err(EngineError::NotReady {
-                what: "the receipt is gone, but Tavern's things are on this host".into(),
-                help: "`sudo tavernctl install` finds them by their marks; then `sudo tavernctl uninstall`".into(),
-            });
-        }
+        let _lock = Lock::take(&self.layout.lock)?;
         let mut left = Leftovers::default();
+        if let Err(error) = self.recover_locked(true) {
+            left.notes.push(format!("a run that did not end: {error}"));
+        }
+        let mut receipt = self.receipt_or_rebuilt(&mut left)?;
+        if receipt.entries.is_empty() {
+            self.finish(purge, &receipt, &mut left)?;
+            return Ok(left);
+        }
+        self.host
+            .files
+            .make_directory(&self.layout.state, Mode(0o700), &Owner::root())?;
+        let verb = Verb::Uninstall {
+            purge: purge.data,
+            purge_packages: purge.packages,
+        };
+        // A full disk must not keep anybody from making room.
+        let _ = self.begin_journal(verb, receipt.generation, false);
         let entries: Vec<Entry> = receipt.entries.iter().rev().cloned().collect();
         // Units stop before their files go, the rest in the order opposite to how it was made, directories last,
-        // and the binary after everything: whoever is cut off half-way can still run it again.
+        // packages and the binary after everything: whoever is cut off half-way can still run it again.
         let rank = |entry: &Entry| match entry.resource {
             Resource::Opening(_) | Resource::Nginx(_) => 0,
             Resource::Unit(_) => 1,
             Resource::Container(_) => 2,
             Resource::Directory(_) => 4,
             Resource::Group(_) => 5,
-            Resource::Binary(_) => 6,
+            Resource::Package(_) => 6,
+            Resource::Binary(_) => 7,
             _ => 3,
         };
         let mut ordered: Vec<&Entry> = entries.iter().collect();
@@ -74,11 +87,75 @@ impl Engine<'_> {
                 left.failed.push(format!("{}: {error}", entry.id));
             }
         }
+        let (binary, places): (Vec<&Entry>, Vec<&Entry>) =
+            places.into_iter().partition(|entry| rank(entry) == 7);
         for entry in places {
-            self.give_back(entry, purge, &mut receipt, &mut left)?;
+            if let Resource::Package(_) = entry.resource {
+                self.give_back_package(entry, purge, &mut receipt, &mut left)?;
+            } else {
+                self.give_back(entry, purge, &mut receipt, &mut left)?;
+            }
+        }
+        for entry in binary {
+            if left.failed.is_empty() {
+                receipt.forget(&entry.id);
+            } else {
+                let stays = "stays, to run `tavernctl uninstall` again";
+                left.failed.push(format!("{}: {stays}", entry.id));
+            }
         }
         self.finish(purge, &receipt, &mut left)?;
+        if left.failed.is_empty() {
+            for entry in entries.iter().filter(|entry| rank(entry) == 7) {
+                // An older tavernctl that was there before is no thing to give back.
+                self.undo_one(&entry.resource, &Prior::Absent)?;
+            }
+        }
         Ok(left)
+    }
+
+    fn give_back_package(
+        &self,
+        entry: &Entry,
+        purge: Purge,
+        receipt: &mut Receipt,
+        left: &mut Leftovers,
+    ) -> Result<(), EngineError> {
+        let Prior::Brought { packages } = &entry.prior else {
+            if entry.prior != Prior::Present && purge.packages {
+                left.notes.push(format!(
+                    "{}: came with an older Tavern, which did not note what else it brought: it stays",
+                    entry.id
+                ));
+            }
+            return Ok(());
+        };
+        if !purge.packages {
+            return Ok(());
+        }
+        if packages.contains("docker.io")
+            && let others = self.containers_of_others()
+            && !others.is_empty()
+        {
+            left.notes.push(format!(
+                "{}: stays, for containers of yours are in it: {}",
+                entry.id,
+                others.join(", ")
+            ));
+            return Ok(());
+        }
+        self.progress.begin(&format!("- {}", entry.id));
+        match self.host.packages.purge(packages) {
+            Ok(stay) if stay.contains(entry.id.0.trim_start_matches("package:")) => left
+                .notes
+                .push(format!("{}: stays, another package needs it", entry.id)),
+            Ok(_) => {
+                receipt.forget(&entry.id);
+                self.save_receipt(receipt)?;
+            }
+            Err(error) => left.failed.push(format!("{}: {error}", entry.id)),
+        }
+        Ok(())
     }
 
     fn give_back(
@@ -88,7 +165,7 @@ impl Engine<'_> {
         receipt: &mut Receipt,
         left: &mut Leftovers,
     ) -> Result<(), EngineError> {
-        if entry.resource.is_data() && purge == Purge::KeepData {
+        if entry.resource.is_data() && !purge.data {
             if entry.prior != Prior::Present {
                 left.kept.push(Kept {
                     id: entry.id.clone(),
@@ -97,36 +174,29 @@ impl Engine<'_> {
             }
             return Ok(());
         }
-        if matches!(entry.resource, Resource::Binary(_)) && !left.failed.is_empty() {
-            left.failed.push(format!(
-                "{}: stays, to run `tavernctl uninstall` again",
-                entry.id
-            ));
-            return Ok(());
-        }
         if let Resource::Opening(opening) = &entry.resource
             && entry.prior != Prior::Present
             && opening.is_way_in()
         {
             return self.keep_way_in(entry, opening, receipt, left);
         }
-        let stays = entry.prior == Prior::Present || matches!(entry.resource, Resource::Package(_));
-        if !stays {
+        if entry.prior != Prior::Present {
             self.progress.begin(&format!("- {}", entry.id));
         }
-        // An older tavernctl that was there before is no thing to give back.
-        let prior = match entry.resource {
-            Resource::Binary(_) => &Prior::Absent,
-            _ => &entry.prior,
-        };
+        if !purge.data
+            && let Err(error) = self.keep_edits_of(&entry.resource, receipt.generation, left)
+        {
+            left.failed.push(format!("{}: {error}", entry.id));
+            return Ok(());
+        }
         let undone = match &entry.resource {
-            Resource::Nginx(tree) => self.give_back_nginx(tree, prior),
-            resource => self.undo_one(resource, prior),
+            Resource::Nginx(tree) => self.give_back_nginx(tree, &entry.prior),
+            resource => self.undo_one(resource, &entry.prior),
         };
         match undone {
             Ok(()) if self.outlives(entry)? => {
                 // Kept data, or the owner's own files, are in it: it stays ours until it is empty.
-                if purge == Purge::Everything {
+                if purge.data {
                     left.failed.push(format!(
                         "{}: not empty: files of others are in it",
                         entry.id
@@ -140,6 +210,32 @@ impl Engine<'_> {
                 }
             }
             Err(error) => left.failed.push(format!("{}: {error}", entry.id)),
+        }
+        Ok(())
+    }
+
+    fn containers_of_others(&self) -> Vec<String> {
+        let containers = self.host.docker.containers().unwrap_or_default();
+        let others = containers.into_iter().filter(|(_, stack)| stack.is_none());
+        others.map(|(name, _)| name).collect()
+    }
+
+    /// What somebody edited is theirs: a copy of it stays.
+    fn keep_edits_of(
+        &self,
+        resource: &Resource,
+        generation: u64,
+        left: &mut Leftovers,
+    ) -> Result<(), EngineError> {
+        for path in resource.edits(&self.look_at(resource)?) {
+            self.keep_edit(&path, generation)?;
+            let kept = self
+                .edited(generation)
+                .join(path.strip_prefix("/").unwrap_or(&path));
+            left.kept.push(Kept {
+                id: ResourceId(format!("edited:{}", kept.display())),
+                hint: None,
+            });
         }
         Ok(())
     }
@@ -185,22 +281,27 @@ impl Engine<'_> {
         left: &mut Leftovers,
     ) -> Result<(), EngineError> {
         let files = &self.host.files;
-        if !left.failed.is_empty() {
-            return self.save_receipt(receipt);
-        }
-        if purge == Purge::KeepData && !left.kept.is_empty() {
+        let stays = !left.failed.is_empty() || (!purge.data && !left.kept.is_empty());
+        if stays {
             // The receipt stays with the data, so that a later `--purge` knows what is ours.
-            return self.save_receipt(receipt);
+            self.save_receipt(receipt)?;
+            return self.close_journal();
         }
         files.remove_tree(&self.layout.state)?;
         // Forgotten by an earlier uninstall that kept what was in them.
-        for directory in files.list(&self.layout.credentials())? {
-            files.remove_directory(&directory)?;
+        for folder in [
+            self.layout.credentials(),
+            self.layout.etc.join("containers"),
+        ] {
+            for directory in files.list(&folder)? {
+                files.remove_directory(&directory)?;
+            }
         }
         for directory in [
             self.layout.etc.join("tls"),
             self.layout.etc.join("htpasswd"),
             self.layout.etc.join("containers"),
+            self.layout.etc.join("overlays"),
             self.layout.credentials(),
             self.layout.stacks(),
             self.layout.etc.clone(),

@@ -107,6 +107,18 @@ pub trait Docker: Send + Sync {
     /// When it is in use.
     fn remove_volume(&self, name: &str) -> Result<(), HostError>;
 
+    /// All volumes, each with the value of our label.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    fn volumes(&self) -> Result<Vec<(String, Option<String>)>, HostError>;
+
+    /// All containers, running or not, each with the value of our label.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    fn containers(&self) -> Result<Vec<(String, Option<String>)>, HostError>;
+
     /// Looks for a container.
     ///
     /// # Errors

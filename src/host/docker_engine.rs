@@ -6,8 +6,9 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bollard::models::{ContainerUpdateBody, VolumeCreateRequest};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveContainerOptionsBuilder,
-    RenameContainerOptionsBuilder, RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder,
+    StopContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
 use tokio::runtime::Runtime;
@@ -180,6 +181,31 @@ impl Docker for RealDocker {
                 .await
         })
         .map(|_| ())
+    }
+
+    fn volumes(&self) -> Result<Vec<(String, Option<String>)>, HostError> {
+        let found = self.call(|docker| async move {
+            docker
+                .list_volumes(None::<bollard::query_parameters::ListVolumesOptions>)
+                .await
+        })?;
+        let volumes = found.volumes.unwrap_or_default().into_iter();
+        Ok(volumes
+            .map(|volume| (volume.name, volume.labels.get(LABEL).cloned()))
+            .collect())
+    }
+
+    fn containers(&self) -> Result<Vec<(String, Option<String>)>, HostError> {
+        let all = ListContainersOptionsBuilder::new().all(true).build();
+        let found = self.call(|docker| async move { docker.list_containers(Some(all)).await })?;
+        let named = found.into_iter().filter_map(|container| {
+            let name = container.names?.into_iter().next()?;
+            let label = container
+                .labels
+                .and_then(|labels| labels.get(LABEL).cloned());
+            Some((name.trim_start_matches('/').to_owned(), label))
+        });
+        Ok(named.collect())
     }
 
     fn container(&self, name: &str) -> Result<Option<FoundContainer>, HostError> {

@@ -37,6 +37,24 @@ pub trait Files: Send + Sync {
     /// When it cannot be written; what was there is untouched.
     fn write(&self, path: &Path, bytes: &[u8], mode: Mode, owner: &Owner) -> Result<(), HostError>;
 
+    /// Adds to the end of a file, which is made if there is none, and waits for the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn append(&self, path: &Path, bytes: &[u8], mode: Mode) -> Result<(), HostError>;
+
+    /// Gives a file or directory another name on the same file system.
+    ///
+    /// # Errors
+    /// When it cannot.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), HostError>;
+
+    /// Removes what a killed [`write`](Self::write) or [`link`](Self::link) left beside `path`.
+    ///
+    /// # Errors
+    /// When it is there and stays.
+    fn sweep(&self, path: &Path) -> Result<(), HostError>;
+
     /// Makes a directory, or gives one its mode and owner.
     ///
     /// # Errors
@@ -175,6 +193,33 @@ impl Files for RealFiles {
 
     fn write(&self, path: &Path, bytes: &[u8], mode: Mode, owner: &Owner) -> Result<(), HostError> {
         place(path, mode, owner, |file| file.write_all(bytes))
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8], mode: Mode) -> Result<(), HostError> {
+        let failed = |error| HostError::io("write", path, error);
+        let is_new = !path.exists();
+        let mut options = fs::OpenOptions::new();
+        options.append(true).create(true);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode.0);
+        let mut file = options.open(path).map_err(failed)?;
+        let before = file.metadata().map_err(failed)?.len();
+        file.write_all(bytes)
+            .and_then(|()| file.sync_data())
+            .map_err(|error| {
+                // Half a line would spoil the one after it.
+                let _ = file.set_len(before);
+                failed(error)
+            })?;
+        if is_new { sync_parent(path) } else { Ok(()) }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), HostError> {
+        fs::rename(from, to).map_err(|error| HostError::io("rename", from, error))?;
+        sync_parent(to)
+    }
+
+    fn sweep(&self, path: &Path) -> Result<(), HostError> {
+        self.remove(&temporary_name(path))
     }
 
     fn make_directory(&self, path: &Path, mode: Mode, owner: &Owner) -> Result<(), HostError> {

@@ -5,7 +5,7 @@ use super::{HostError, Invocation, Processes as _, RealProcesses};
 
 /// Debian's packages.
 pub trait Packages: Send + Sync {
-    /// Which of these are installed.
+    /// Which of these are installed; without names, all that are.
     ///
     /// # Errors
     /// When dpkg cannot be asked.
@@ -31,6 +31,18 @@ pub trait Packages: Send + Sync {
     /// # Errors
     /// When apt fails.
     fn install(&self, names: &[&str]) -> Result<(), HostError>;
+
+    /// Packages that came as dependencies, not by name.
+    ///
+    /// # Errors
+    /// When apt cannot be asked.
+    fn automatic(&self) -> Result<BTreeSet<String>, HostError>;
+
+    /// Removes packages with their configuration. What some other package needs stays; says what stayed.
+    ///
+    /// # Errors
+    /// When dpkg cannot be run.
+    fn purge(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>, HostError>;
 
     /// Packages that dpkg left half-done; empty when all is well.
     ///
@@ -99,6 +111,33 @@ impl Packages for RealPackages {
         ];
         args.extend(names);
         apt(&args)
+    }
+
+    fn automatic(&self) -> Result<BTreeSet<String>, HostError> {
+        let outcome = RealProcesses.run_ok(&Invocation::new("apt-mark", &["showauto"]))?;
+        Ok(outcome.stdout.lines().map(str::to_owned).collect())
+    }
+
+    fn purge(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>, HostError> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        if names.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        // dpkg, not apt: apt would take along what depends on them; dpkg leaves what is needed and goes on.
+        let mut args = vec!["--purge", "--"];
+        args.extend(&names);
+        let invocation = Invocation::new("dpkg", &args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .limit(Duration::from_secs(600));
+        let limit = Instant::now() + LOCK_PATIENCE;
+        loop {
+            let outcome = RealProcesses.run(&invocation)?;
+            if outcome.success() || !is_locked(&outcome.stderr) || Instant::now() > limit {
+                break;
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        self.installed(&names)
     }
 
     fn unfinished(&self) -> Result<Vec<String>, HostError> {

@@ -19,6 +19,8 @@ pub struct Layout {
     pub units: PathBuf,
     /// Receipts, journal, things set aside.
     pub state: PathBuf,
+    /// The file whose kernel lock a run holds.
+    pub lock: PathBuf,
 }
 
 impl Layout {
@@ -32,6 +34,7 @@ impl Layout {
             logs: "/var/log/nginx".into(),
             units: "/etc/systemd/system".into(),
             state: "/var/lib/tavern".into(),
+            lock: "/run/tavern.lock".into(),
         }
     }
 
@@ -45,6 +48,7 @@ impl Layout {
             logs: dir.join("log"),
             units: dir.join("units"),
             state: dir.join("state"),
+            lock: dir.join("lock"),
         }
     }
 

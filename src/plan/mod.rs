@@ -3,6 +3,7 @@
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -10,7 +11,7 @@ use crate::resource::{
     Action, Change, Claim, ContainerState, Desired, Observed, Resource, ResourceId,
 };
 
-pub use text::{Diffs, render};
+pub use text::{Diffs, render, unified};
 
 /// One change to one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,6 +27,8 @@ pub struct Step {
     /// What must restart afterwards.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restarts: Vec<ResourceId>,
+    /// Taken once all that is wanted is made and proven: from there on a run only goes forward.
+    pub after_commit: bool,
 }
 
 /// The ordered changes that make observed equal desired.
@@ -38,14 +41,27 @@ pub struct Plan {
 /// What the receipt knows that bears on a plan.
 #[derive(Debug, Clone, Default)]
 pub struct Knowledge {
-    /// What we made.
-    pub owned: BTreeSet<ResourceId>,
+    /// What we made, as it was applied.
+    pub applied: BTreeMap<ResourceId, Resource>,
     /// What must restart because an earlier run died before it did.
     pub owed: BTreeSet<ResourceId>,
-    /// What we made and no stack wants, newest first.
-    pub orphans: Vec<Resource>,
+    /// What we made and no stack wants, in the order of removal.
+    pub orphans: Vec<Orphan>,
+    /// Files of the owner's that are to be as wanted all the same.
+    pub insisted: BTreeSet<ResourceId>,
     /// The operator said that what is in the way may be taken over.
     pub adopt: bool,
+}
+
+/// What we made and no stack wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// As the receipt has it.
+    pub resource: Resource,
+    /// Files of it that somebody edited since.
+    pub edited: Vec<PathBuf>,
+    /// It must go before the containers are made, not last.
+    pub first: bool,
 }
 
 impl Plan {
@@ -77,31 +93,50 @@ pub fn make(
         if owed.contains(&id) {
             owe_restart(&mut state);
         }
-        let claim = match (knowledge.owned.contains(&id), knowledge.adopt) {
+        let applied = knowledge.applied.get(&id);
+        let claim = match (applied.is_some(), knowledge.adopt) {
             (true, _) => Claim::Ours,
             (false, true) => Claim::Adopted,
             (false, false) => Claim::Foreign,
         };
-        if let Some(change) = resource.compare(&state, claim) {
+        let change = if knowledge.insisted.contains(&id) {
+            resource.managed().compare(&state, Claim::Ours)
+        } else {
+            resource.compare(&state, claim)
+        };
+        if let Some(mut change) = change {
             owed.extend(restarts.iter().cloned());
+            change.edited = applied.map_or_else(Vec::new, |applied| applied.edits(&state));
             steps.push(Step {
                 id,
                 resource: resource.clone(),
                 change,
                 restarts: restarts.clone(),
+                after_commit: false,
             });
         }
     }
-    for resource in &knowledge.orphans {
-        let change = Change::new(Action::Remove, "no stack asks for it any more");
-        steps.push(Step {
-            id: resource.id(),
-            resource: resource.clone(),
-            change,
-            restarts: Vec::new(),
-        });
-    }
+    let (first, last): (Vec<_>, Vec<_>) = knowledge.orphans.iter().partition(|orphan| orphan.first);
+    let before = steps
+        .iter()
+        .position(|step| matches!(step.resource, Resource::Container(_) | Resource::Nginx(_)))
+        .unwrap_or(steps.len());
+    steps.splice(before..before, first.into_iter().map(removal));
+    steps.extend(last.into_iter().map(removal));
     Plan { steps }
+}
+
+fn removal(orphan: &Orphan) -> Step {
+    Step {
+        id: orphan.resource.id(),
+        resource: orphan.resource.clone(),
+        change: Change {
+            edited: orphan.edited.clone(),
+            ..Change::new(Action::Remove, "no stack asks for it any more")
+        },
+        restarts: Vec::new(),
+        after_commit: !orphan.first,
+    }
 }
 
 fn owe_restart(state: &mut Observed) {
@@ -167,7 +202,10 @@ mod tests {
 
     fn owned() -> Knowledge {
         Knowledge {
-            owned: file_and_unit().iter().map(|d| d.resource.id()).collect(),
+            applied: file_and_unit()
+                .into_iter()
+                .map(|d| (d.resource.id(), d.resource))
+                .collect(),
             ..Knowledge::default()
         }
     }
@@ -182,6 +220,50 @@ mod tests {
         let plan = make(&file_and_unit(), &observed("old\n"), &owned());
         let actions: Vec<_> = plan.steps.iter().map(|step| step.change.action).collect();
         assert_eq!(actions, [Action::Update, Action::Restart]);
+    }
+
+    #[test]
+    fn an_edit_is_what_differs_from_what_was_applied() {
+        let edited = |content: &str| {
+            let plan = make(&file_and_unit(), &observed(content), &owned());
+            plan.steps[0].change.edited.clone()
+        };
+        assert_eq!(edited("by hand\n"), [PathBuf::from("/etc/a")]);
+        let mut older = owned();
+        let id = file_and_unit()[0].resource.id();
+        if let Some(Resource::File(file)) = older.applied.get_mut(&id) {
+            file.content = Content::Text("old\n".into());
+        }
+        let plan = make(&file_and_unit(), &observed("old\n"), &older);
+        assert_eq!(plan.steps[0].change.action, Action::Update);
+        assert!(plan.steps[0].change.edited.is_empty());
+    }
+
+    #[test]
+    fn removals_come_last_but_for_those_in_the_way() {
+        let group = |name: &str| Resource::Group(crate::resource::Group { name: name.into() });
+        let orphan = |name: &str, first| Orphan {
+            resource: group(name),
+            edited: Vec::new(),
+            first,
+        };
+        let mut knowledge = owned();
+        knowledge.orphans = vec![orphan("late", false), orphan("early", true)];
+        let plan = make(&file_and_unit(), &observed("old\n"), &knowledge);
+        let steps: Vec<_> = plan
+            .steps
+            .iter()
+            .map(|step| (step.id.0.as_str(), step.after_commit))
+            .collect();
+        assert_eq!(
+            steps,
+            [
+                ("file:/etc/a", false),
+                ("unit:a.service", false),
+                ("group:early", false),
+                ("group:late", true)
+            ]
+        );
     }
 
     #[test]

@@ -25,6 +25,13 @@ pub fn render(plan: &Plan, diffs: Diffs) -> String {
             step.id,
             step.change.reason
         );
+        for path in &step.change.edited {
+            let _ = writeln!(
+                text,
+                "    {} was edited by hand: a copy of it is kept",
+                path.display()
+            );
+        }
         let Some(diff) = step
             .change
             .diff
@@ -33,13 +40,19 @@ pub fn render(plan: &Plan, diffs: Diffs) -> String {
         else {
             continue;
         };
-        let unified = TextDiff::from_lines(&diff.before, &diff.after)
-            .unified_diff()
-            .context_radius(2)
-            .to_string();
-        for line in unified.lines() {
-            let _ = writeln!(text, "    {line}");
-        }
+        text.push_str(&unified(&diff.before, &diff.after));
     }
     text
+}
+
+/// How a text changes, with two lines around each change, set in by four columns.
+pub fn unified(before: &str, after: &str) -> String {
+    let unified = TextDiff::from_lines(before, after)
+        .unified_diff()
+        .context_radius(2)
+        .to_string();
+    unified
+        .lines()
+        .map(|line| format!("    {line}\n"))
+        .collect()
 }

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// Whether what is on the host is ours to change.
@@ -52,6 +54,9 @@ pub struct Change {
     pub diff: Option<TextChange>,
     /// It would take somebody else's thing and nobody said it may.
     pub conflict: bool,
+    /// Files that somebody edited since Tavern wrote them; a copy of each is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edited: Vec<PathBuf>,
 }
 
 /// A file's text before and after.
@@ -71,6 +76,7 @@ impl Change {
             reason: reason.into(),
             diff: None,
             conflict: false,
+            edited: Vec::new(),
         }
     }
 

@@ -99,6 +99,16 @@ pub enum ContainerState {
     Present(Box<RunningContainer>),
 }
 
+impl Mount {
+    /// The volume it mounts, if it is one.
+    pub fn volume(&self) -> Option<&str> {
+        match self {
+            Self::Volume { name, .. } => Some(name),
+            Self::Bind { .. } => None,
+        }
+    }
+}
+
 /// What matters of a container that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunningContainer {

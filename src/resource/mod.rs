@@ -183,6 +183,40 @@ impl Resource {
         }
     }
 
+    /// The same, as if a file of the owner's were Tavern's to write.
+    pub fn managed(&self) -> Self {
+        match self {
+            Self::File(file) => Self::File(File {
+                keep: Keep::Managed,
+                ..file.clone()
+            }),
+            other => other.clone(),
+        }
+    }
+
+    /// The files that somebody edited since this was applied.
+    pub fn edits(&self, observed: &Observed) -> Vec<PathBuf> {
+        let differs = |state: &PathState, applied: &str| matches!(state, PathState::File { content, .. } if content != applied.as_bytes());
+        match (self, observed) {
+            (Self::File(file), Observed::Path { state, .. }) => match &file.content {
+                Content::Text(text) if file.keep == Keep::Managed && differs(state, text) => {
+                    vec![file.path.clone()]
+                }
+                _ => Vec::new(),
+            },
+            (Self::Nginx(tree), Observed::Nginx(nginx)) => {
+                let states = nginx.paths.iter();
+                let edited = states.filter(|(path, state)| {
+                    tree.files
+                        .get(*path)
+                        .is_some_and(|text| differs(state, text))
+                });
+                edited.map(|(path, _)| path.clone()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether it holds what a person would miss: kept by `uninstall` unless `--purge` is given.
     pub fn is_data(&self) -> bool {
         match self {
