@@ -44,12 +44,14 @@ strace -qq -yy -s 40 -o trace -e "trace=$call" -e "inject=$call:$injection:when=
     "${words[@]}" </dev/null >out 2>err
 echo "code $?"
 # What it really came upon: how often a wake-up is written differs from run to run.
-echo "hit $(grep -F '(INJECTED)' trace || tail -n 1 trace)"
+echo "hit $(grep -F '(INJECTED)' trace || grep -v '^[-+]' trace | tail -n 1)"
 
 end=none
 if [[ -e $journal ]]; then
     end=open
-    ! grep -q '^{"commit"' $journal || end=committed
+    # An uninstall only goes forward: its first line is its commit.
+    [[ $(grep -oE '^\{"(commit|abort|begin".*"uninstall")' $journal | tail -n 1) != *@(commit|uninstall)* ]] ||
+        end=committed
 fi
 echo "journal $end"
 sed 's/^/said /' err

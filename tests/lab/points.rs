@@ -50,7 +50,7 @@ pub const INSTALL: Verb = Verb {
 
 pub const UPGRADE: Verb = Verb {
     name: "upgrade",
-    first: "/root/tavernctl install --yes",
+    first: "docker tag redis:7-alpine redis:7 && /root/tavernctl install --yes",
     before: NEW_STACK,
     command: "/root/tavernctl install --yes",
     after: OLD_STACK,
@@ -66,7 +66,7 @@ pub const UPGRADE: Verb = Verb {
 
 pub const ROLLBACK: Verb = Verb {
     name: "rollback",
-    first: "/root/tavernctl install --yes && cp -p /root/sweep/b.toml /etc/tavern/stacks/counter.toml && \
+    first: "docker tag redis:7-alpine redis:7 && /root/tavernctl install --yes && cp -p /root/sweep/b.toml /etc/tavern/stacks/counter.toml && \
             /root/tavernctl install --yes",
     before: ":",
     command: "/root/tavernctl rollback --yes",
@@ -96,11 +96,9 @@ pub fn changed_stack() -> String {
             "accounts = [\"admin\"], allow",
             "accounts = [\"admin\", \"guest\"], allow",
         ),
+        // The same image by another name: the container is made anew, and nothing is pulled.
+        ("image = \"redis:7-alpine\"", "image = \"redis:7\""),
         ("alias = \"flask-app\"", "alias = \"flask-app2\""),
-        (
-            "volume = \"redis-flask-data\"",
-            "volume = \"redis-flask-more\"",
-        ),
         (
             "path = \"/open\"\nname = \"open\"\nstatic = \"open\"",
             "path = \"/notes\"\nname = \"notes\"\nstatic = \"notes\"",

@@ -52,6 +52,7 @@ if [[ $mode == whole ]]; then
         command -v $rules >/dev/null && $rules | sed -E '/^[#:]/d; s/\[[0-9]+:[0-9]+\]//' | sed "s/^/$rules /"
     done
     command -v ufw >/dev/null && ufw status verbose 2>/dev/null | sed 's/^/ufw /'
+    apt-mark showauto | sed 's/^/not-asked-for /'
     dpkg-query -Wf 'package ${Package} ${Version} ${Status}\n' | sort
     exit 0
 fi

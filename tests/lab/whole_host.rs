@@ -43,14 +43,14 @@ fn there_and_back<'r>(image: Image, name: &str, rules: &'r [Rule]) -> BTreeSet<&
     host.ok("systemctl stop '*.timer'");
     let before = whole(&host);
 
-    host.ok("dpkg-query -Wf '${Package}\n' >/root/p1; /root/tavernctl install --yes");
+    host.ok("/root/tavernctl install --yes");
     wait_until_healthy(&host, "the site beside what was there");
     if image.prepared() {
         owners_sites_answer(&host);
     }
     // Lived on, so that there is something to give back besides the first state of things.
     host.ok("sed -i 's/\"10.0.0.5\"/\"10.0.0.6\"/' /etc/tavern/stacks/counter.toml && tavernctl install --yes");
-    let output = host.sh("dpkg-query -Wf '${Package}\n' >/root/p2; /root/tavernctl uninstall --yes --purge && comm -13 /root/p1 /root/p2 | DEBIAN_FRONTEND=noninteractive xargs -r apt-get -y purge; rm /root/p1 /root/p2");
+    let output = host.sh("tavernctl uninstall --yes --purge --purge-packages");
     exits(&output, 0);
     if image.prepared() {
         owners_sites_answer(&host);
