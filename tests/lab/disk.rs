@@ -59,8 +59,8 @@ fn fail(image: Image, verb: &'static Verb, sample: Option<usize>) {
         };
         for error in errors {
             let outcome = scene.at(point, &format!("error={error}"));
-            if let Some(fault) = fault(point, &outcome) {
-                failures.push(format!("{fault}: {error} at {point:?}\n{}", outcome.text));
+            if let Some(fault) = fault(&outcome) {
+                points::went_wrong(&mut failures, fault, point, &outcome);
             }
             if outcome.code == 0 {
                 borne += 1
@@ -87,15 +87,17 @@ fn fail(image: Image, verb: &'static Verb, sample: Option<usize>) {
     assert!(undone > borne, "{undone} runs failed, {borne} did not");
 }
 
-fn fault(point: &Point, outcome: &Outcome) -> Option<&'static str> {
+fn fault(outcome: &Outcome) -> Option<&'static str> {
     let expected = match (outcome.code, outcome.journal.as_str()) {
         (0, "none") | (1, "committed") => "b",
         (1, _) => "a",
         _ => return Some("neither done nor failed"),
     };
-    let file = point.file().unwrap_or_default();
-    let error = outcome.said.lines().find(|line| line.starts_with("error:"));
-    if outcome.code == 1 && !error.is_some_and(|error| error.contains(&file)) {
+    let named = |file: String| {
+        let mut lines = outcome.said.lines();
+        lines.any(|line| line.starts_with("error:") && line.contains(&file))
+    };
+    if outcome.code == 1 && !Point::of(&outcome.hit).file().is_some_and(named) {
         Some("the error does not name the file")
     } else if outcome.recovered.is_some_and(|code| code != 0) {
         Some("recover failed")

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use crate::support::lab::Host;
 
-pub const STACK: &str = "/etc/tavern/stacks/counter.toml";
 const DEFAULT: &str = include_str!("../../provision/counter.toml");
 const CALLS: &str = "write,writev,pwrite64,copy_file_range,sendfile,ftruncate,fsync,fdatasync,rename,renameat,renameat2,\
     link,linkat,symlink,symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,chmod,fchmod,fchmodat,chown,fchown,lchown,\
@@ -121,6 +120,15 @@ pub struct Point {
 }
 
 impl Point {
+    /// Of a line of strace.
+    pub fn of(line: &str) -> Self {
+        Self {
+            call: line.split('(').next().unwrap_or_default().to_owned(),
+            nth: 0,
+            traced: line.to_owned(),
+        }
+    }
+
     /// The file it is about, as a person knows it: not the temporary's name.
     pub fn file(&self) -> Option<String> {
         let path = if self.call.starts_with("rename") {
@@ -192,6 +200,8 @@ pub struct Outcome {
     pub code: i32,
     /// `none`, `open` or `committed`: how far the run had come by its own record.
     pub journal: String,
+    /// The call that it really came upon, as strace shows it.
+    pub hit: String,
     /// Exit code of `recover`, where it ran.
     pub recovered: Option<i32>,
     /// `a`, `b` or `neither`.
@@ -207,6 +217,7 @@ impl Outcome {
         for line in text.lines() {
             match line.split_once(' ').unwrap_or((line, "")) {
                 ("code", code) => outcome.code = code.parse().unwrap_or(-1),
+                ("hit", line) => line.clone_into(&mut outcome.hit),
                 ("journal", end) => end.clone_into(&mut outcome.journal),
                 ("recovered", code) => outcome.recovered = code.parse().ok(),
                 ("is", state) => state.clone_into(&mut outcome.is),
@@ -262,6 +273,11 @@ impl Scene {
         // What they start in the middle of a comparison is no doing of ours.
         host.ok("systemctl stop '*.timer'");
         host.ok(verb.first);
+        // The first time makes more than later ones, such as pages that then stay.
+        host.ok(&format!(
+            "cd /root/sweep; bash ./before && {} && bash ./after && bash ./again",
+            verb.command
+        ));
         let trace = host.ok(&format!(
             "cd /root/sweep; bash ./before && strace -qq -yy -s 40 -o trace -e trace={} {} >/dev/null && \
              bash ./after && cat trace && /root/state ours >b",
@@ -296,6 +312,13 @@ impl Scene {
 /// A line for `tests/full-result.txt`, past the test harness, which keeps what passing tests print.
 pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "\nnote: {text}");
+}
+
+/// The same for a point that went wrong: a sweep takes long, and this need not wait for its end.
+pub fn went_wrong(failures: &mut Vec<String>, fault: &str, point: &Point, outcome: &Outcome) {
+    let text = format!("{fault}: {point:?}\n{}", outcome.text);
+    let _ = writeln!(std::io::stderr(), "\nwent wrong: {text}");
+    failures.push(text);
 }
 
 /// Fails with all that went wrong.

@@ -2,7 +2,7 @@
 //!
 //! What is killed before its commit point is undone by `recover`, byte for byte; after it, finished.
 
-use crate::points::{self, INSTALL, Outcome, Point, ROLLBACK, Scene, UNINSTALL, UPGRADE, Verb};
+use crate::points::{self, INSTALL, Outcome, ROLLBACK, Scene, UNINSTALL, UPGRADE, Verb};
 use crate::site::host_with_binary;
 use crate::support::lab::{Image, redis_image_tar};
 
@@ -62,7 +62,7 @@ fn sweep(image: Image, verb: &'static Verb, sample: Option<usize>) {
     for point in &chosen {
         let outcome = scene.at(point, "signal=KILL");
         if let Some(fault) = fault(&outcome) {
-            failures.push(format!("{fault}: {point:?}\n{}", outcome.text));
+            points::went_wrong(&mut failures, fault, point, &outcome);
             if failures.len() >= ENOUGH {
                 break;
             }
@@ -88,7 +88,7 @@ fn sweep(image: Image, verb: &'static Verb, sample: Option<usize>) {
     ));
     points::all_well(verb.name, &failures);
     assert!(unreached * 10 <= chosen.len(), "{unreached} kills missed");
-    assert!(undone > 0, "no kill came inside the steps");
+    assert!(undone + finished > 0, "no kill came inside the steps");
 }
 
 /// What is wrong with it.
