@@ -22,6 +22,8 @@ mod disk;
 mod figures;
 #[path = "lab/firewall.rs"]
 mod firewall;
+#[path = "lab/generations.rs"]
+mod generations;
 #[path = "lab/load.rs"]
 mod load;
 #[path = "lab/owner.rs"]

@@ -4,6 +4,7 @@ mod app;
 mod change;
 mod check;
 mod diff;
+mod drift;
 mod generations;
 mod install;
 mod logs;
@@ -64,6 +65,8 @@ enum Verb {
     Generations(generations::Arguments),
     /// Show how two generations differ
     Diff(diff::Arguments),
+    /// Show what was changed by hand since it was applied
+    Drift(drift::Arguments),
     /// Return the whole host to an older generation
     Rollback(rollback::Arguments),
     /// Set right what a killed run or a damaged disk left
@@ -180,6 +183,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Logs(arguments) => logs::run(&arguments, printer),
         Verb::Generations(arguments) => generations::run(&arguments, printer),
         Verb::Diff(arguments) => diff::run(&arguments, printer),
+        Verb::Drift(arguments) => drift::run(&arguments, printer),
         Verb::Rollback(arguments) => rollback::run(&arguments, printer),
         Verb::Recover(arguments) => recover::run(&arguments, printer),
         Verb::Uninstall(arguments) => uninstall::run(&arguments, printer),

@@ -204,10 +204,7 @@ impl Engine<'_> {
                 }
                 Ok(())
             }
-            Resource::Group(_) => Ok(self
-                .host
-                .accounts
-                .make(std::path::Path::new("/etc/sysusers.d/tavern.conf"))?),
+            Resource::Group(group) => Ok(self.host.accounts.make_group(&group.name)?),
             Resource::Directory(directory) => Ok(self.host.files.make_directory(
                 &directory.path,
                 directory.mode,
@@ -268,7 +265,8 @@ impl Engine<'_> {
             self.set_unit_aside(alias)?;
         }
         systemd.act("daemon-reload", &[])?;
-        systemd.act("enable", &[&unit.name])?;
+        // Anew, not only added to: an alias that left the stack must not lead to it any longer.
+        systemd.act("reenable", &[&unit.name])?;
         if let Some(service) = &unit.service {
             // A socket cannot restart under its service.
             systemd.act("stop", &[service])?;

@@ -124,6 +124,7 @@ impl Engine<'_> {
         } = self.wanted(request, legacy, receipt)?;
         let facts = gather(self.host)?;
         let mut desired = expand::expand(&stacks, &facts, &self.layout, &self.edge)?;
+        self.lay_over(&snapshot, &mut desired)?;
         let position = desired
             .iter()
             .position(|d| matches!(d.resource, Resource::Binary(_)))
@@ -142,7 +143,9 @@ impl Engine<'_> {
         knowledge.insisted = insisted;
         knowledge.orphans.extend(leaving);
         for orphan in &mut knowledge.orphans {
-            orphan.edited = orphan.resource.edits(&self.look_at(&orphan.resource)?);
+            orphan.edited = orphan
+                .resource
+                .edits(&self.look_at(&orphan.resource)?, None);
             orphan.first |= shares_a_volume(&orphan.resource, &desired);
         }
         Ok(Proposal {
@@ -224,10 +227,10 @@ impl Engine<'_> {
             if receipt.knows(resource) || planned.contains(&resource.id()) {
                 continue;
             }
-            let prior = if self.is_marked(resource, is_lost)? {
-                Prior::Absent
-            } else {
-                Prior::Present
+            let prior = match receipt.entry(resource) {
+                Some(entry) => entry.prior.clone(),
+                None if self.is_marked(resource, is_lost)? => Prior::Absent,
+                None => Prior::Present,
             };
             found.push((resource.clone(), prior));
         }

@@ -122,7 +122,10 @@ impl Engine<'_> {
         )?;
         let mut found = Vec::new();
         for item in wanted.files.into_iter().chain(desired) {
-            let prior = if self.is_marked(&item.resource, true)? {
+            // A directory only goes if it is empty.
+            let is_ours = matches!(item.resource, Resource::Directory(_))
+                || self.is_marked(&item.resource, true)?;
+            let prior = if is_ours {
                 Prior::Absent
             } else {
                 Prior::Present
@@ -145,7 +148,8 @@ impl Engine<'_> {
         }
         for place in LINKS {
             for path in files.list(Path::new(place))? {
-                if let PathState::Link { target } = files.state(&path)?
+                // Others' programs there may be too large to be read: they are no links.
+                if let Ok(PathState::Link { target }) = files.state(&path)
                     && target.ends_with("tavernctl")
                 {
                     found.push(Resource::Link(Link { path, target }));

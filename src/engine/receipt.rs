@@ -81,14 +81,19 @@ impl Receipt {
         self.entries.retain(|entry| entry.id != *id);
     }
 
+    /// What it has of a resource's name.
+    pub(super) fn entry(&self, resource: &Resource) -> Option<&Entry> {
+        let id = resource.id();
+        self.entries.iter().find(|entry| entry.id == id)
+    }
+
     /// Whether it knows all that is to be known of a resource.
     pub(super) fn knows(&self, resource: &Resource) -> bool {
-        let id = resource.id();
-        let mut entries = self.entries.iter().filter(|entry| entry.id == id);
-        entries.any(|entry| match (&entry.resource, resource) {
-            (Resource::Opening(known), Resource::Opening(wanted)) => known.covers(wanted),
-            _ => true,
-        })
+        self.entry(resource)
+            .is_some_and(|entry| match (&entry.resource, resource) {
+                (Resource::Opening(known), Resource::Opening(wanted)) => known.covers(wanted),
+                (known, wanted) => known == wanted,
+            })
     }
 
     /// What a plan needs to know, given what is wanted now.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::generations::Snapshot;
@@ -97,7 +97,15 @@ fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
                     .filter_map(|app| app.alias.as_ref())
                     .map(|alias| format!("alias `{alias}`")),
             )
-            .chain(stack.hosts.iter().map(|host| format!("host `{host}`")));
+            .chain(stack.hosts.iter().map(|host| format!("host `{host}`")))
+            // Names that are joined with dashes may be the same though their parts are not.
+            .chain(
+                stack
+                    .apps
+                    .iter()
+                    .map(|app| format!("unit `{}`", Layout::unit_stem(&stack.name, &app.name))),
+            )
+            .chain(log_stems(stack).map(|stem| format!("log `{stem}`")));
         for thing in things {
             if let Some(other) = seen.insert(thing.clone(), &stack.name) {
                 return Err(EngineError::Clash(format!(
@@ -108,6 +116,19 @@ fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
         }
     }
     Ok(())
+}
+
+/// What a stack's logs and password files are called.
+fn log_stems(stack: &Stack) -> impl Iterator<Item = String> {
+    let name = &stack.name;
+    let sites = stack
+        .sites
+        .iter()
+        .map(move |site| format!("{name}-{}", site.name));
+    let stems: BTreeSet<String> = sites
+        .chain([name.to_string(), format!("{name}-redirect")])
+        .collect();
+    stems.into_iter()
 }
 
 impl Engine<'_> {
@@ -216,6 +237,46 @@ mod tests {
         RealFiles.remove(&file).unwrap();
         nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRUSR).unwrap();
         assert!(refused().contains("fifo"));
+    }
+
+    /// bug: two apps shared one unit, and two sites one password file: the second was served by the first's.
+    #[test]
+    fn names_that_meet_once_they_are_joined_are_a_clash() {
+        let stack = |name: &str, rest: &str| {
+            NamedStack {
+            stack: parse(
+                &PathBuf::from(format!("{name}.toml")),
+                format!(
+                    "name = \"{name}\"\nhosts = [\"{name}.example\"]\n[tls]\nissuer = \"self-signed\"\n{rest}"
+                )
+                .as_bytes(),
+            )
+            .unwrap(),
+            source: Vec::new(),
+            on_host: true,
+        }
+        };
+        let site = |name: &str| format!("[[site]]\npath = \"/\"\nstatic = \"{name}\"\n");
+        let app = |name: &str| {
+            format!(
+                "[[site]]\npath = \"/\"\nname = \"s\"\napp = \"{name}\"\n[app.{name}]\nserve = \"counter\"\n\
+                 needs = [\"r\"]\naccounts = [\"ann\"]\n[container.r]\nkind = \"redis\"\nimage = \"redis:7\"\n"
+            )
+        };
+        let clash = |first: NamedStack, second: NamedStack| {
+            let error = clashes(&[first, second]).err();
+            error.map(|error| error.to_string()).unwrap_or_default()
+        };
+        let units = clash(stack("a", &app("b-api")), stack("a-b", &app("api")));
+        assert!(units.contains("unit `tavern-a-b-api`"), "{units}");
+        let logs = clash(stack("a", &site("b-x")), stack("a-b", &site("x")));
+        assert!(logs.contains("log `a-b-x`"), "{logs}");
+        let whole = clash(stack("a", &site("b")), stack("a-b", &site("y")));
+        assert!(whole.contains("log `a-b`"), "{whole}");
+        assert_eq!(
+            clash(stack("a", &site("x")), stack("b", &site("redirect"))),
+            ""
+        );
     }
 
     fn own(path: &Path) -> crate::resource::Owner {

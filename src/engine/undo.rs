@@ -109,6 +109,7 @@ impl Engine<'_> {
 
     fn restart_unit(&self, unit: &Unit) -> Result<(), EngineError> {
         self.host.systemd.act("daemon-reload", &[])?;
+        self.host.systemd.act("reenable", &[&unit.name])?;
         if let Some(service) = &unit.service {
             self.host.systemd.act("stop", &[service])?;
         }

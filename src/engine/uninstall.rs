@@ -227,7 +227,7 @@ impl Engine<'_> {
         generation: u64,
         left: &mut Leftovers,
     ) -> Result<(), EngineError> {
-        for path in resource.edits(&self.look_at(resource)?) {
+        for path in resource.edits(&self.look_at(resource)?, None) {
             self.keep_edit(&path, generation)?;
             let kept = self
                 .edited(generation)

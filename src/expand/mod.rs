@@ -9,13 +9,16 @@ mod emit;
 mod nginx;
 mod pages;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use crate::model::{Facts, Layout};
 use crate::resource::{Certificate, Desired, Resource};
 use crate::stack::{Issuer, Stack};
 
 pub use app::base_path;
 pub use emit::EmitError;
-pub use nginx::{main_conf, tree as nginx_tree};
+pub use nginx::{main_conf, retold, tree as nginx_tree, without_generation};
 pub use pages::page;
 
 /// Where nginx listens.
@@ -65,7 +68,30 @@ pub fn expand(
     desired.extend(base::openings(stacks, facts));
     // Last: what it replaces is restored by the step itself, so no later step may fail.
     desired.push(Resource::Nginx(nginx::tree(stacks, facts, layout, edge)?).into());
-    Ok(desired)
+    Ok(once_each(desired))
+}
+
+/// What several parts ask for alike, such as one image for two containers, is made once.
+fn once_each(desired: Vec<Desired>) -> Vec<Desired> {
+    let mut places = HashMap::new();
+    let mut once: Vec<Desired> = Vec::with_capacity(desired.len());
+    for item in desired {
+        match places.entry(item.resource.id()) {
+            Entry::Vacant(place) => {
+                place.insert(once.len());
+                once.push(item);
+            }
+            Entry::Occupied(place) => {
+                let known = &mut once[*place.get()];
+                for id in item.restarts {
+                    if !known.restarts.contains(&id) {
+                        known.restarts.push(id);
+                    }
+                }
+            }
+        }
+    }
+    once
 }
 
 fn certificate(stack: &Stack, facts: &Facts, layout: &Layout) -> Desired {

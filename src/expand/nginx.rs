@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use minijinja::{Value, context};
 
@@ -115,20 +115,55 @@ pub fn tree(
             listen_https => listens(edge.https_port, facts, edge),
             generation_value => GENERATION,
         };
-        add("tavern-default.conf".into(), emit("default.conf", &values)?);
+        // No stack can have this name.
+        add(
+            "tavern-0-default.conf".into(),
+            emit("default.conf", &values)?,
+        );
     }
-    let generation = hash(&files, &links);
-    for text in files.values_mut() {
-        *text = text.replace(GENERATION, &generation);
-    }
-    Ok(NginxTree {
+    Ok(told(NginxTree {
         files,
         links,
-        generation,
+        generation: String::new(),
         http_port: edge.http_port,
         ports: vec![edge.http_port, edge.https_port],
         claims_default: !stacks.is_empty(),
-    })
+    }))
+}
+
+/// Gives a tree the generation that its texts come to.
+fn told(mut tree: NginxTree) -> NginxTree {
+    tree.generation = hash(&tree.files, &tree.links);
+    for text in tree.files.values_mut() {
+        *text = text.replace(GENERATION, &tree.generation);
+    }
+    tree
+}
+
+/// A text of a tree as it would be in any other generation.
+pub fn without_generation(tree: &NginxTree, text: &str) -> String {
+    if tree.generation.is_empty() {
+        return text.to_owned();
+    }
+    text.replace(&tree.generation, GENERATION)
+}
+
+/// The tree with its texts changed, and so of another generation.
+///
+/// # Errors
+/// Those of `change`.
+pub fn retold<E>(
+    tree: &NginxTree,
+    change: impl Fn(&Path, &str) -> Result<String, E>,
+) -> Result<NginxTree, E> {
+    let mut files = BTreeMap::new();
+    for (path, text) in &tree.files {
+        files.insert(path.clone(), change(path, &without_generation(tree, text))?);
+    }
+    Ok(told(NginxTree {
+        files,
+        ..tree.clone()
+    }))
 }
 
 /// The whole of `nginx.conf` for `up`, which has no system nginx around it. Its paths must be plain words.
@@ -267,11 +302,16 @@ fn locations(stack: &Stack, site: &Site, layout: &Layout) -> Vec<Value> {
                 .app(name)
                 .map(|app| base_path(stack, app))
                 .unwrap_or_default();
-            let login = format!("{}/auth/login", base.trim_end_matches('/'));
-            let mut list = vec![
-                location(&format!("{prefix}/"), Target::App(upstream.clone())),
-                exact(&login, Target::Login(upstream.clone())),
-            ];
+            let base = base.trim_end_matches('/');
+            let mut list = vec![location(
+                &format!("{prefix}/"),
+                Target::App(upstream.clone()),
+            )];
+            // Once, however many sites lead to the app: nginx refuses a location that is there twice.
+            if prefix == base {
+                let login = format!("{base}/auth/login");
+                list.push(exact(&login, Target::Login(upstream.clone())));
+            }
             if !prefix.is_empty() {
                 list.push(exact(prefix, Target::App(upstream)));
             }

@@ -185,7 +185,7 @@ fn named_stacks_leave_unknown_names_to_a_server_that_rejects_them() {
         "hosts = [\"example.org\", \"www.example.org\"]",
     );
     let tree = nginx_tree(&[named], &facts(), &Layout::system(), &Edge::public()).unwrap();
-    let default = &tree.files[Path::new("/etc/nginx/sites-available/tavern-default.conf")];
+    let default = &tree.files[Path::new("/etc/nginx/sites-available/tavern-0-default.conf")];
     assert!(default.contains("ssl_reject_handshake on;") && default.contains("return 444;"));
     let site = &tree.files[Path::new("/etc/nginx/sites-available/tavern-counter.conf")];
     assert!(

@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::{HostError, Invocation, Processes as _, RealProcesses};
@@ -19,11 +17,12 @@ pub trait Accounts: Send + Sync {
     /// When there is no such user or group.
     fn ids(&self, owner: &Owner) -> Result<(u32, u32), HostError>;
 
-    /// Makes what a `sysusers.d` file declares.
+    /// Makes a system group, as its line in `sysusers.d` would. That one alone: what else the file declares may
+    /// not be made yet, and a group that another's step made would pass for the operator's.
     ///
     /// # Errors
     /// When systemd-sysusers fails.
-    fn make(&self, declaration: &Path) -> Result<(), HostError>;
+    fn make_group(&self, name: &str) -> Result<(), HostError>;
 
     /// Removes a group; none of that name is fine.
     ///
@@ -78,10 +77,10 @@ impl Accounts for RealAccounts {
         }
     }
 
-    fn make(&self, declaration: &Path) -> Result<(), HostError> {
-        let path = declaration.to_string_lossy();
+    fn make_group(&self, name: &str) -> Result<(), HostError> {
+        let line = format!("g {name} -");
         RealProcesses
-            .run_ok(&Invocation::new("systemd-sysusers", &[path.as_ref()]))
+            .run_ok(&Invocation::new("systemd-sysusers", &["--inline", &line]))
             .map(|_| ())
     }
 

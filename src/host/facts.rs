@@ -21,7 +21,7 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
     if host.packages.installed(&["logrotate"])?.is_empty() {
         missing.push("logrotate");
     }
-    let no_docker = !has_docker();
+    let no_docker = !has_docker(host);
     if no_docker {
         missing.push("docker.io");
     }
@@ -55,14 +55,16 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
 }
 
 /// An engine from whatever source: Debian, Docker, snap, or one that only shows its socket.
-fn has_docker() -> bool {
+fn has_docker(host: &Host) -> bool {
     let engines = [
         "/usr/bin/dockerd",
         "/usr/sbin/dockerd",
         "/snap/bin/docker",
         "/var/run/docker.sock",
     ];
-    engines.iter().any(|path| Path::new(path).exists())
+    engines
+        .iter()
+        .any(|path| host.files.exists(Path::new(path)))
 }
 
 type Candidates = BTreeMap<String, String>;
@@ -120,7 +122,8 @@ fn ssh_socket(host: &Host) -> String {
 
 /// Whether a package brought tavernctl: then the package upgrades it, and it runs from there.
 fn is_packaged(host: &Host) -> bool {
-    Path::new(PACKAGED_BINARY).exists() && host.packages.owner_of(PACKAGED_BINARY).is_some()
+    host.files.exists(Path::new(PACKAGED_BINARY))
+        && host.packages.owner_of(PACKAGED_BINARY).is_some()
 }
 
 #[cfg(test)]

@@ -55,6 +55,11 @@ pub trait Files: Send + Sync {
     /// When it is there and stays.
     fn sweep(&self, path: &Path) -> Result<(), HostError>;
 
+    /// Whether something is at `path`.
+    fn exists(&self, path: &Path) -> bool {
+        !matches!(self.binary_state(path), Ok(BinaryState::Absent))
+    }
+
     /// Makes a directory, or gives one its mode and owner.
     ///
     /// # Errors
@@ -211,6 +216,10 @@ impl Files for RealFiles {
                 failed(error)
             })?;
         if is_new { sync_parent(path) } else { Ok(()) }
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), HostError> {

@@ -101,7 +101,7 @@ fn rules(path: &str) -> Result<String, HostError> {
 
 /// Who a rule must let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     /// Everybody, on whatever interface.
     Anywhere,
     /// Whoever the operator chose.
@@ -116,7 +116,7 @@ enum Source {
 /// ### tuple ### limit_log any 22 0.0.0.0/0 any 10.0.0.0/8 in_eth0
 /// ### tuple ### allow tcp 80,8000:8100 0.0.0.0/0 any 0.0.0.0/0 Nginx%20Full - in
 /// ```
-fn rules_open(rules: &str, port: u16, to: Source) -> bool {
+pub(super) fn rules_open(rules: &str, port: u16, to: Source) -> bool {
     rules
         .lines()
         .filter_map(|line| line.strip_prefix("### tuple ### "))

@@ -15,6 +15,8 @@ mod facts;
 mod files;
 mod firewall;
 mod http;
+#[cfg(test)]
+pub(crate) mod memory;
 mod net;
 mod nginx;
 mod nginx_rivals;

@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::nginx_rivals::{is_included, servers};
+use super::nginx_rivals::{rivals, stale};
 use super::{
     Files as _, HostError, Invocation, NginxSetup, Processes as _, RealFiles, RealProcesses,
 };
 use crate::model::NginxVersion;
-use crate::resource::{MARKER, NginxTree, PathState, Rival};
+use crate::resource::{NginxTree, Rival};
 
 /// Where the running nginx says which configuration it runs; answered on loopback only.
 pub const GENERATION_PATH: &str = "/.well-known/tavern-generation";
@@ -65,7 +65,8 @@ pub trait Nginx: Send + Sync {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealNginx;
 
-const ETC: &str = "/etc/nginx";
+/// nginx's own tree.
+pub(super) const ETC: &str = "/etc/nginx";
 
 impl Nginx for RealNginx {
     fn version(&self) -> Option<NginxVersion> {
@@ -118,33 +119,11 @@ impl Nginx for RealNginx {
     }
 
     fn rivals(&self, tree: &NginxTree) -> Result<Vec<Rival>, HostError> {
-        if !tree.claims_default {
-            return Ok(Vec::new());
-        }
-        let mut rivals = Vec::new();
-        for directory in ["sites-enabled", "conf.d"] {
-            for path in RealFiles.list(&Path::new(ETC).join(directory))? {
-                let ours = tree.files.contains_key(&path) || tree.links.contains_key(&path);
-                if !ours && is_included(&path) && !is_ours(&path)? {
-                    rivals.extend(rival(&path, &tree.ports)?);
-                }
-            }
-        }
-        Ok(rivals)
+        rivals(&RealFiles, tree)
     }
 
     fn stale(&self, tree: &NginxTree) -> Result<Vec<PathBuf>, HostError> {
-        let mut stale = Vec::new();
-        // Links first: what is enabled must never point to nothing.
-        for directory in ["sites-enabled", "sites-available", "conf.d"] {
-            for path in RealFiles.list(&Path::new(ETC).join(directory))? {
-                let wanted = tree.files.contains_key(&path) || tree.links.contains_key(&path);
-                if !wanted && is_ours(&path)? {
-                    stale.push(path);
-                }
-            }
-        }
-        Ok(stale)
+        stale(&RealFiles, tree)
     }
 
     fn recent_errors(&self) -> String {
@@ -157,53 +136,6 @@ impl Nginx for RealNginx {
         let lines: Vec<_> = text.lines().rev().take(3).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
-}
-
-fn rival(path: &Path, ports: &[u16]) -> Result<Option<Rival>, HostError> {
-    let text = RealFiles.read(path)?.unwrap_or_default();
-    let found = servers(&String::from_utf8_lossy(&text));
-    let in_the_way = found
-        .iter()
-        .find(|server| server.is_catch_all() && server.ports.iter().any(|p| ports.contains(p)));
-    Ok(in_the_way.map(|server| Rival {
-        path: path.to_owned(),
-        reason: format!(
-            "{} on port {}",
-            if server.is_default {
-                "the default server"
-            } else {
-                "answers to any name"
-            },
-            server
-                .ports
-                .iter()
-                .find(|p| ports.contains(p))
-                .copied()
-                .unwrap_or_default()
-        ),
-        is_package_default: is_package_default(path),
-    }))
-}
-
-/// By name and mark: `tavern-*.conf` whose first words are ours, or a link to where such a file was.
-fn is_ours(path: &Path) -> Result<bool, HostError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if !name.starts_with("tavern-") || !name.ends_with(".conf") {
-        return Ok(false);
-    }
-    Ok(match RealFiles.read(path)? {
-        Some(text) => text.starts_with(format!("# {MARKER}").as_bytes()),
-        None => true,
-    })
-}
-
-/// Debian's package enables `default` by a link to its own file.
-fn is_package_default(path: &Path) -> bool {
-    path == Path::new("/etc/nginx/sites-enabled/default")
-        && matches!(
-            RealFiles.state(path),
-            Ok(PathState::Link { target }) if target == Path::new("/etc/nginx/sites-available/default")
-        )
 }
 
 fn judge(invocation: &Invocation) -> Result<String, HostError> {

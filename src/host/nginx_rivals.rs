@@ -1,4 +1,8 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use super::nginx::ETC;
+use super::{Files, HostError};
+use crate::resource::{MARKER, NginxTree, PathState, Rival};
 
 /// A server block of somebody else's configuration, as far as it matters to us.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -135,6 +139,85 @@ pub(super) fn is_included(path: &Path) -> bool {
             || path
                 .extension()
                 .is_some_and(|extension| extension == "conf"))
+}
+
+/// Enabled sites of others that would take our requests.
+pub(super) fn rivals(files: &dyn Files, tree: &NginxTree) -> Result<Vec<Rival>, HostError> {
+    if !tree.claims_default {
+        return Ok(Vec::new());
+    }
+    let mut rivals = Vec::new();
+    for directory in ["sites-enabled", "conf.d"] {
+        for path in files.list(&Path::new(ETC).join(directory))? {
+            let ours = tree.files.contains_key(&path) || tree.links.contains_key(&path);
+            if !ours && is_included(&path) && !is_ours(files, &path)? {
+                rivals.extend(rival(files, &path, &tree.ports)?);
+            }
+        }
+    }
+    Ok(rivals)
+}
+
+/// Files and links of ours that this tree no longer has.
+pub(super) fn stale(files: &dyn Files, tree: &NginxTree) -> Result<Vec<PathBuf>, HostError> {
+    let mut stale = Vec::new();
+    // Links first: what is enabled must never point to nothing.
+    for directory in ["sites-enabled", "sites-available", "conf.d"] {
+        for path in files.list(&Path::new(ETC).join(directory))? {
+            let wanted = tree.files.contains_key(&path) || tree.links.contains_key(&path);
+            if !wanted && is_ours(files, &path)? {
+                stale.push(path);
+            }
+        }
+    }
+    Ok(stale)
+}
+
+fn rival(files: &dyn Files, path: &Path, ports: &[u16]) -> Result<Option<Rival>, HostError> {
+    let text = files.read(path)?.unwrap_or_default();
+    let found = servers(&String::from_utf8_lossy(&text));
+    let in_the_way = found
+        .iter()
+        .find(|server| server.is_catch_all() && server.ports.iter().any(|p| ports.contains(p)));
+    Ok(in_the_way.map(|server| Rival {
+        path: path.to_owned(),
+        reason: format!(
+            "{} on port {}",
+            if server.is_default {
+                "the default server"
+            } else {
+                "answers to any name"
+            },
+            server
+                .ports
+                .iter()
+                .find(|p| ports.contains(p))
+                .copied()
+                .unwrap_or_default()
+        ),
+        is_package_default: is_package_default(files, path),
+    }))
+}
+
+/// By name and mark: `tavern-*.conf` whose first words are ours, or a link to where such a file was.
+fn is_ours(files: &dyn Files, path: &Path) -> Result<bool, HostError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if !name.starts_with("tavern-") || !name.ends_with(".conf") {
+        return Ok(false);
+    }
+    Ok(match files.read(path)? {
+        Some(text) => text.starts_with(format!("# {MARKER}").as_bytes()),
+        None => true,
+    })
+}
+
+/// Debian's package enables `default` by a link to its own file.
+fn is_package_default(files: &dyn Files, path: &Path) -> bool {
+    path == Path::new("/etc/nginx/sites-enabled/default")
+        && matches!(
+            files.state(path),
+            Ok(PathState::Link { target }) if target == Path::new("/etc/nginx/sites-available/default")
+        )
 }
 
 #[cfg(test)]

@@ -33,6 +33,12 @@ impl<'a> Invocation<'a> {
         }
     }
 
+    /// The program's name.
+    #[cfg(test)]
+    pub(super) fn program(&self) -> &str {
+        self.program
+    }
+
     /// One more variable; the rest of the environment is fixed.
     #[must_use]
     pub fn env(mut self, name: &'a str, value: &'a str) -> Self {

@@ -106,7 +106,8 @@ pub fn make(
         };
         if let Some(mut change) = change {
             owed.extend(restarts.iter().cloned());
-            change.edited = applied.map_or_else(Vec::new, |applied| applied.edits(&state));
+            change.edited =
+                applied.map_or_else(Vec::new, |applied| applied.edits(&state, Some(resource)));
             steps.push(Step {
                 id,
                 resource: resource.clone(),

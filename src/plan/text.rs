@@ -28,7 +28,7 @@ pub fn render(plan: &Plan, diffs: Diffs) -> String {
         for path in &step.change.edited {
             let _ = writeln!(
                 text,
-                "    {} was edited by hand: a copy of it is kept",
+                "    {} was edited by hand: a copy is kept; `tavernctl drift --adopt` would keep the edit itself",
                 path.display()
             );
         }

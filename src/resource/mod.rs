@@ -194,8 +194,8 @@ impl Resource {
         }
     }
 
-    /// The files that somebody edited since this was applied.
-    pub fn edits(&self, observed: &Observed) -> Vec<PathBuf> {
+    /// The files that somebody edited since this was applied, and that `wanted` would not leave so.
+    pub fn edits(&self, observed: &Observed, wanted: Option<&Self>) -> Vec<PathBuf> {
         let differs = |state: &PathState, applied: &str| matches!(state, PathState::File { content, .. } if content != applied.as_bytes());
         match (self, observed) {
             (Self::File(file), Observed::Path { state, .. }) => match &file.content {
@@ -207,9 +207,14 @@ impl Resource {
             (Self::Nginx(tree), Observed::Nginx(nginx)) => {
                 let states = nginx.paths.iter();
                 let edited = states.filter(|(path, state)| {
-                    tree.files
-                        .get(*path)
-                        .is_some_and(|text| differs(state, text))
+                    let is_wanted = match (wanted, state) {
+                        (Some(Self::Nginx(wanted)), PathState::File { content, .. }) => {
+                            wanted.has_but_for_generation(path, content, tree)
+                        }
+                        _ => false,
+                    };
+                    let text = tree.files.get(*path);
+                    !is_wanted && text.is_some_and(|text| differs(state, text))
                 });
                 edited.map(|(path, _)| path.clone()).collect()
             }

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,12 @@ pub struct NginxState {
 }
 
 impl NginxTree {
+    /// Whether `content`, written in the generation of `other`, is what this tree has at `path`.
+    pub(super) fn has_but_for_generation(&self, path: &Path, content: &[u8], other: &Self) -> bool {
+        let content = String::from_utf8_lossy(content).replace(&other.generation, &self.generation);
+        self.files.get(path) == Some(&content)
+    }
+
     pub(super) fn compare(&self, state: &NginxState, claim: Claim) -> Option<Change> {
         let foreign: Vec<_> = state
             .rivals

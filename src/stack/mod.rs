@@ -2,6 +2,7 @@
 //!
 //! `raw` is what TOML gives, `validate` makes it a [`Stack`], `report` shows what is wrong with line and caret.
 
+mod overlay;
 mod raw;
 mod report;
 mod validate;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use crate::model::{Cidr, HostPattern, ImageRef, Name, UrlPath};
 
+pub use overlay::Overlay;
 pub use report::StackError;
 pub use validate::parse;
 

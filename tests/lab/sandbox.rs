@@ -25,7 +25,7 @@ fn graders_are_content(host: &Host) {
         "sed -i 's/^hosts = .*/hosts = [\"tavern.example\"]/' /etc/tavern/stacks/counter.toml && \
          tavernctl install --yes",
     );
-    gixy_finds_nothing(host, "tavern-default.conf");
+    gixy_finds_nothing(host, "tavern-0-default.conf");
 }
 
 fn exposure_is_low(host: &Host) {

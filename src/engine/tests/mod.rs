@@ -1,0 +1,5 @@
+//! The engine on a machine in memory.
+
+mod exactness;
+mod pairs;
+mod rig;

@@ -1,0 +1,378 @@
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::tree::Node;
+use super::{Machine, MemoryHost};
+use crate::host::{ContainerSpec, Docker, FoundContainer, FoundVolume, HostError, Outcome};
+use crate::model::ImageRef;
+use crate::resource::Mount;
+
+/// A container, with what it read when it was started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Contained {
+    /// What Docker says of it.
+    pub(crate) found: FoundContainer,
+    /// What it sees of the host.
+    pub(super) mounts: Vec<Mount>,
+    /// The files it read when it was started.
+    pub(super) inputs: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+fn refused(message: impl Into<String>) -> HostError {
+    HostError::Docker {
+        message: message.into(),
+        help: "`docker ps -a` shows more",
+    }
+}
+
+fn outcome(stdout: &str) -> Result<Outcome, HostError> {
+    Ok(Outcome {
+        code: 0,
+        stdout: stdout.to_owned(),
+        stderr: String::new(),
+    })
+}
+
+impl Machine {
+    fn engine(&self) -> Result<(), HostError> {
+        match self.tree.get(Path::new("/var/run/docker.sock")) {
+            Some(Node::Socket) => Ok(()),
+            _ => Err(refused("no engine answers")),
+        }
+    }
+
+    /// The files in what a container mounts and cannot write.
+    fn mounted_files(&self, mounts: &[Mount]) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        for mount in mounts {
+            if let Mount::Bind {
+                source,
+                writable: false,
+                ..
+            } = mount
+            {
+                files.extend(
+                    self.tree
+                        .below(source)
+                        .filter_map(|(path, node)| match node {
+                            Node::File { bytes, .. } => Some((path.clone(), bytes.clone())),
+                            _ => None,
+                        }),
+                );
+            }
+        }
+        files
+    }
+
+    /// Where a container makes its socket on the host.
+    fn socket(mounts: &[Mount]) -> Option<PathBuf> {
+        mounts.iter().find_map(|mount| match mount {
+            Mount::Bind {
+                source,
+                writable: true,
+                ..
+            } => Some(source.join("redis.sock")),
+            _ => None,
+        })
+    }
+
+    fn run_contained(&mut self, name: &str) -> Result<(), HostError> {
+        let mounts = match self.containers.get(name) {
+            None => return Err(refused(format!("No such container: {name}"))),
+            Some(contained) => contained.mounts.clone(),
+        };
+        for mount in &mounts {
+            if let Mount::Bind { source, .. } = mount
+                && self.tree.get(source).is_none()
+            {
+                let what = format!("bind source path does not exist: {}", source.display());
+                return Err(refused(what));
+            }
+        }
+        if let Some(socket) = Self::socket(&mounts) {
+            self.tree.put(&socket, Node::Socket);
+        }
+        let inputs = self.mounted_files(&mounts);
+        if let Some(contained) = self.containers.get_mut(name) {
+            contained.found.running = true;
+            contained.inputs = inputs;
+        }
+        Ok(())
+    }
+
+    fn end_contained(&mut self, name: &str) {
+        let Some(contained) = self.containers.get_mut(name) else {
+            return;
+        };
+        contained.found.running = false;
+        contained.found.exit_code = 0;
+        if let Some(socket) = Self::socket(&contained.mounts) {
+            self.tree.remove(&socket);
+        }
+    }
+
+    /// A container of the operator's own: a Redis on a volume of its own.
+    pub(crate) fn operate_container(&mut self, name: &str, image: &str, volume: &str) {
+        self.images.insert(image.to_owned(), id_of(image));
+        self.volumes.entry(volume.to_owned()).or_insert(None);
+        let found = FoundContainer {
+            running: true,
+            image_id: id_of(image),
+            image: image.to_owned(),
+            restart_policy: "always".to_owned(),
+            volumes: HashMap::from([("/data".to_owned(), volume.to_owned())]),
+            ..FoundContainer::default()
+        };
+        let contained = Contained {
+            found,
+            ..Contained::default()
+        };
+        self.containers.insert(name.to_owned(), contained);
+    }
+
+    /// Containers whose start did not see what is on disk now.
+    pub(super) fn stale_containers(&self) -> Vec<String> {
+        let mut stale = Vec::new();
+        for (name, contained) in &self.containers {
+            if contained.found.running && contained.inputs != self.mounted_files(&contained.mounts)
+            {
+                stale.push(format!(
+                    "container {name} has read other files than are there"
+                ));
+            }
+        }
+        stale
+    }
+}
+
+/// What a registry has under a reference.
+fn id_of(reference: &str) -> String {
+    format!("sha256:{reference}")
+}
+
+impl Docker for MemoryHost {
+    fn version(&self) -> Result<String, HostError> {
+        self.look().engine().map(|()| "26.1.5".to_owned())
+    }
+
+    fn image_id(&self, image: &ImageRef) -> Result<Option<String>, HostError> {
+        let machine = self.look();
+        machine.engine()?;
+        Ok(machine.images.get(image.as_str()).cloned())
+    }
+
+    fn pull(&self, image: &ImageRef, progress: &mut dyn FnMut(&str)) -> Result<(), HostError> {
+        progress("pulling");
+        let mut machine = self.machine();
+        machine.engine()?;
+        machine.effect(format!("docker pull {image}"))?;
+        machine
+            .images
+            .insert(image.to_string(), id_of(image.as_str()));
+        Ok(())
+    }
+
+    fn remove_image(&self, image: &ImageRef) -> Result<(), HostError> {
+        let mut machine = self.machine();
+        machine.engine()?;
+        let mut containers = machine.containers.values();
+        let in_use = containers.any(|contained| contained.found.image == image.as_str());
+        if machine.images.contains_key(image.as_str()) && !in_use {
+            machine.effect(format!("docker rmi {image}"))?;
+            machine.images.remove(image.as_str());
+        }
+        Ok(())
+    }
+
+    fn volume(&self, name: &str) -> Result<Option<FoundVolume>, HostError> {
+        let machine = self.look();
+        machine.engine()?;
+        let found = machine.volumes.get(name).cloned();
+        Ok(found.map(|stack| FoundVolume { stack }))
+    }
+
+    fn create_volume(&self, name: &str, stack: &str) -> Result<(), HostError> {
+        let mut machine = self.machine();
+        machine.engine()?;
+        machine.effect(format!("docker volume create {name}"))?;
+        // Docker answers with the old one, whatever its label.
+        let label = Some(stack.to_owned());
+        machine.volumes.entry(name.to_owned()).or_insert(label);
+        Ok(())
+    }
+
+    fn remove_volume(&self, name: &str) -> Result<(), HostError> {
+        let mut machine = self.machine();
+        machine.engine()?;
+        let mut used = machine
+            .containers
+            .values()
+            .flat_map(|c| c.found.volumes.values());
+        if used.any(|volume| volume == name) {
+            return Err(refused(format!("volume is in use: {name}")));
+        }
+        if machine.volumes.contains_key(name) {
+            machine.effect(format!("docker volume rm {name}"))?;
+            machine.volumes.remove(name);
+        }
+        Ok(())
+    }
+
+    fn volumes(&self) -> Result<Vec<(String, Option<String>)>, HostError> {
+        let machine = self.look();
+        machine.engine()?;
+        Ok(machine.volumes.clone().into_iter().collect())
+    }
+
+    fn containers(&self) -> Result<Vec<(String, Option<String>)>, HostError> {
+        let machine = self.look();
+        machine.engine()?;
+        let containers = machine.containers.iter();
+        Ok(containers
+            .map(|(name, contained)| (name.clone(), contained.found.stack.clone()))
+            .collect())
+    }
+
+    fn container(&self, name: &str) -> Result<Option<FoundContainer>, HostError> {
+        let machine = self.look();
+        machine.engine()?;
+        let found = machine.containers.get(name);
+        Ok(found.map(|contained| contained.found.clone()))
+    }
+
+    fn run(&self, spec: &ContainerSpec) -> Result<(), HostError> {
+        let mut machine = self.machine();
+        machine.engine()?;
+        if machine.containers.contains_key(&spec.name) {
+            return Err(refused(format!("the name {} is in use", spec.name)));
+        }
+        let Some(image_id) = machine.images.get(spec.image.as_str()).cloned() else {
+            return Err(refused(format!("No such image: {}", spec.image)));
+        };
+        machine.effect(format!("docker create {}", spec.name))?;
+        let mut volumes = HashMap::new();
+        for mount in &spec.mounts {
+            if let Mount::Volume { name, target } = mount {
+                machine.volumes.entry(name.clone()).or_insert(None);
+                volumes.insert(target.clone(), name.clone());
+            }
+        }
+        let contained = Contained {
+            found: FoundContainer {
+                stack: Some(spec.stack.clone()),
+                settings: Some(spec.settings.clone()),
+                image_id,
+                image: spec.image.to_string(),
+                restart_policy: "unless-stopped".to_owned(),
+                volumes,
+                ..FoundContainer::default()
+            },
+            mounts: spec.mounts.clone(),
+            inputs: BTreeMap::new(),
+        };
+        machine.containers.insert(spec.name.clone(), contained);
+        let started = machine
+            .effect(format!("docker start {}", spec.name))
+            .and_then(|()| machine.run_contained(&spec.name));
+        if started.is_err() {
+            // The real door removes it again.
+            machine.containers.remove(&spec.name);
+        }
+        started
+    }
+
+    fn start(&self, name: &str) -> Result<(), HostError> {
+        let mut machine = self.machine();
+        machine.engine()?;
+        machine.effect(format!("docker start {name}"))?;
+        machine.run_contained(name)
+    }
+
+    fn restart(&self, name: &str) -> Result<(), HostError> {
+        let mut machine = self.machine();
+        machine.engine()?;
+        machine.effect(format!("docker restart {name}"))?;
+        machine.run_contained(name)
+    }
+
+    fn stop(&self, name: &str) -> Result<(), HostError> {
+        let mut machine = self.machine();
+        machine.engine()?;
+        if machine.containers.contains_key(name) {
+            machine.effect(format!("docker stop {name}"))?;
+            machine.end_contained(name);
+        }
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), HostError> {
+        self.stop(name)?;
+        let mut machine = self.machine();
+        if machine.containers.contains_key(name) {
+            machine.effect(format!("docker rm {name}"))?;
+            machine.containers.remove(name);
+        }
+        Ok(())
+    }
+
+    fn set_restart_policy(&self, name: &str, policy: &str) -> Result<(), HostError> {
+        let mut machine = self.machine();
+        machine.engine()?;
+        machine.effect(format!("docker update --restart {policy} {name}"))?;
+        match machine.containers.get_mut(name) {
+            None => Err(refused(format!("No such container: {name}"))),
+            Some(contained) => {
+                policy.clone_into(&mut contained.found.restart_policy);
+                Ok(())
+            }
+        }
+    }
+
+    fn rename(&self, name: &str, new: &str, restart_policy: &str) -> Result<(), HostError> {
+        self.set_restart_policy(name, restart_policy)?;
+        let mut machine = self.machine();
+        machine.effect(format!("docker rename {name} {new}"))?;
+        if machine.containers.contains_key(new) {
+            return Err(refused(format!("the name {new} is in use")));
+        }
+        if let Some(contained) = machine.containers.remove(name) {
+            machine.containers.insert(new.to_owned(), contained);
+        }
+        Ok(())
+    }
+
+    fn exec(&self, name: &str, argv: &[&str]) -> Result<Outcome, HostError> {
+        let mut machine = self.machine();
+        machine.engine()?;
+        if !machine
+            .containers
+            .get(name)
+            .is_some_and(|c| c.found.running)
+        {
+            return Err(refused(format!("container {name} is not running")));
+        }
+        match argv {
+            ["redis-cli", "-e", "ping"] => outcome("PONG\n"),
+            ["redis-cli", "CONFIG", "GET", "appendonly"] => outcome("appendonly\nno\n"),
+            ["redis-cli", "CONFIG", "GET", _] => outcome(""),
+            ["redis-cli", "INFO", "persistence"] => outcome(
+                "aof_enabled:1\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n\
+                 aof_last_bgrewrite_status:ok\r\n",
+            ),
+            ["redis-cli", "--scan"] => outcome("visits\n"),
+            ["redis-cli", "GET", _] => outcome("41\n"),
+            _ => {
+                machine.effect(format!("docker exec {name} {}", argv.join(" ")))?;
+                outcome("OK\n")
+            }
+        }
+    }
+
+    fn follow_logs(&self, _: &str, _: &mut dyn FnMut(&str) -> bool) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn logs(&self, _name: &str, _lines: u32) -> Result<String, HostError> {
+        Ok(String::new())
+    }
+}

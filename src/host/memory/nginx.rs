@@ -1,0 +1,232 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::tree::{Node, Tree};
+use super::{Machine, MemoryHost};
+use crate::host::nginx::GENERATION_PATH;
+use crate::host::nginx_rivals::{is_included, rivals, servers, stale, words};
+use crate::host::{HostError, Nginx, NginxSetup};
+use crate::model::{Mode, NginxVersion};
+use crate::resource::{NginxTree, Owner, Rival};
+
+const MAIN: &str = "/etc/nginx/nginx.conf";
+
+/// What nginx read when it was last told to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Serving {
+    /// The marker that it answers with.
+    pub(crate) generation: Option<String>,
+    /// Every file it read, certificates included.
+    pub(super) files: BTreeMap<PathBuf, Vec<u8>>,
+    warnings: String,
+}
+
+/// Reads the configuration as nginx would, far enough to refuse what nginx refuses of ours.
+fn read(tree: &Tree) -> Result<Serving, String> {
+    let mut serving = Serving::default();
+    let mut defaults = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    let mut upstreams = BTreeSet::new();
+    let included = ["/etc/nginx/conf.d", "/etc/nginx/sites-enabled"]
+        .into_iter()
+        .flat_map(|directory| tree.list(Path::new(directory)))
+        .filter(|path| is_included(path));
+    for path in std::iter::once(PathBuf::from(MAIN)).chain(included) {
+        let bytes = tree
+            .bytes(&path)
+            .ok_or_else(|| format!("open() \"{}\" failed", path.display()))?;
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        serving.files.insert(path.clone(), bytes.to_vec());
+        let words = words(&text);
+        serving.follow(tree, &words)?;
+        one_of_each(&words, &path, &mut upstreams)?;
+        for server in servers(&text) {
+            let ports: BTreeSet<u16> = server.ports.iter().copied().collect();
+            for port in ports {
+                if server.is_default && !defaults.insert(port) {
+                    return Err(format!("a duplicate default server for 0.0.0.0:{port}"));
+                }
+                for name in &server.names {
+                    if !names.insert((port, name.clone())) {
+                        serving.warnings.push_str(&format!(
+                            "[warn] conflicting server name \"{name}\" on 0.0.0.0:{port}, ignored\n"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    Ok(serving)
+}
+
+impl Serving {
+    /// Reads what directives name, and the marker.
+    fn follow(&mut self, tree: &Tree, words: &[String]) -> Result<(), String> {
+        for pair in words.windows(2) {
+            let path = PathBuf::from(&pair[1]);
+            match pair[0].as_str() {
+                "ssl_certificate" | "ssl_certificate_key" => {
+                    let bytes = tree
+                        .bytes(&path)
+                        .ok_or_else(|| format!("cannot load certificate \"{}\"", path.display()))?;
+                    self.files.insert(path, bytes.to_vec());
+                }
+                "access_log" | "error_log" if pair[1] != "off" && !tree.has_parent(&path) => {
+                    return Err(format!("open() \"{}\" failed", path.display()));
+                }
+                _ => {}
+            }
+        }
+        let marker = words.iter().position(|word| word == GENERATION_PATH);
+        if let Some(place) = marker {
+            let values = words[place..].windows(2);
+            let mut values = values.filter(|pair| pair[0] == "return" && pair[1] != "404");
+            // `return 200 MARKER`
+            let status = values.next().map(|pair| &pair[1]);
+            let at = status.and_then(|status| words[place..].iter().position(|w| w == status));
+            self.generation = at.and_then(|at| words.get(place + at + 1).cloned());
+        }
+        Ok(())
+    }
+}
+
+/// nginx takes no second upstream of a name, and no second location of a path in one server.
+fn one_of_each(
+    words: &[String],
+    path: &Path,
+    upstreams: &mut BTreeSet<String>,
+) -> Result<(), String> {
+    let mut depth = 0_usize;
+    let mut directive: Vec<&str> = Vec::new();
+    let mut locations = BTreeSet::new();
+    for word in words {
+        match word.as_str() {
+            "{" => {
+                depth += 1;
+                let twice = match directive[..] {
+                    ["upstream", name] => !upstreams.insert(name.to_owned()),
+                    ["location", ..] => !locations.insert(directive.join(" ")),
+                    _ => false,
+                };
+                if twice {
+                    let what = directive.join(" ");
+                    return Err(format!("duplicate {what} in {}", path.display()));
+                }
+                directive.clear();
+            }
+            "}" => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    locations.clear();
+                }
+                directive.clear();
+            }
+            ";" => directive.clear(),
+            word => directive.push(word),
+        }
+    }
+    Ok(())
+}
+
+impl Machine {
+    pub(super) fn read_nginx(&self) -> Result<Serving, String> {
+        read(&self.tree)
+    }
+
+    /// Files that the running nginx has read otherwise than they are now.
+    pub(super) fn stale_nginx(&self) -> Vec<String> {
+        let (Some(serving), Ok(now)) = (&self.serving, self.read_nginx()) else {
+            return Vec::new();
+        };
+        let paths: BTreeSet<_> = serving.files.keys().chain(now.files.keys()).collect();
+        paths
+            .into_iter()
+            .filter(|path| serving.files.get(*path) != now.files.get(*path))
+            .map(|path| format!("nginx has read another {}", path.display()))
+            .collect()
+    }
+}
+
+impl Nginx for MemoryHost {
+    fn version(&self) -> Option<NginxVersion> {
+        self.look()
+            .packages
+            .contains("nginx")
+            .then_some(NginxVersion(1, 26, 3))
+    }
+
+    fn test(&self) -> Result<String, HostError> {
+        let read = self.look().read_nginx();
+        read.map(|serving| serving.warnings)
+            .map_err(HostError::Nginx)
+    }
+
+    fn setup(&self) -> Result<NginxSetup, HostError> {
+        let machine = self.look();
+        let serving = machine.read_nginx().map_err(HostError::Nginx)?;
+        // As `nginx -T`: the main file first.
+        let main = serving.files.get(Path::new(MAIN)).into_iter();
+        let text: String = main
+            .map(|bytes| {
+                format!(
+                    "# configuration file {MAIN}:\n{}\n",
+                    String::from_utf8_lossy(bytes)
+                )
+            })
+            .collect();
+        Ok(NginxSetup::read(&text))
+    }
+
+    fn test_staged(
+        &self,
+        tree: &NginxTree,
+        removed: &[PathBuf],
+        stage: &Path,
+    ) -> Result<String, HostError> {
+        let mut machine = self.machine();
+        // What a run that is killed here leaves.
+        machine.effect(format!("copy /etc/nginx to {}", stage.display()))?;
+        let directory = Node::Directory {
+            mode: Mode(0o755),
+            owner: Owner::root(),
+        };
+        machine.tree.put(stage, directory);
+        machine.tree.put(&stage.join("nginx.conf"), Node::file(""));
+        let mut laid_over = machine.tree.clone();
+        for path in removed {
+            laid_over.remove(path);
+        }
+        for (path, text) in &tree.files {
+            laid_over.put(path, Node::file(text.clone()));
+        }
+        for (path, target) in &tree.links {
+            laid_over.put(path, Node::Link(target.clone()));
+        }
+        let verdict = read(&laid_over);
+        let removed = machine.effect(format!("remove {}", stage.display()));
+        if removed.is_ok() {
+            machine.tree.remove(&stage.join("nginx.conf"));
+            machine.tree.remove(stage);
+        }
+        removed?;
+        verdict
+            .map(|serving| serving.warnings)
+            .map_err(HostError::Nginx)
+    }
+
+    fn generation(&self, _port: u16) -> Option<String> {
+        self.look().serving.as_ref()?.generation.clone()
+    }
+
+    fn rivals(&self, tree: &NginxTree) -> Result<Vec<Rival>, HostError> {
+        rivals(self, tree)
+    }
+
+    fn stale(&self, tree: &NginxTree) -> Result<Vec<PathBuf>, HostError> {
+        stale(self, tree)
+    }
+
+    fn recent_errors(&self) -> String {
+        String::new()
+    }
+}
