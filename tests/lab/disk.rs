@@ -44,7 +44,7 @@ fn errors(point: &Point) -> &'static [&'static str] {
 fn fail(image: Image, verb: &'static Verb, sample: Option<usize>) {
     let began = std::time::Instant::now();
     let mut scene = self::scene(image, verb);
-    let of_the_disk = |point: &&Point| !errors(point).is_empty() && point.file().is_some();
+    let of_the_disk = |point: &&Point| !errors(point).is_empty() && !point.files().is_empty();
     let disk: Vec<Point> = scene.points.iter().filter(of_the_disk).cloned().collect();
     let chosen = points::spread(disk.clone(), sample.unwrap_or(disk.len()));
     let (mut undone, mut borne) = (0, 0);
@@ -93,11 +93,11 @@ fn fault(outcome: &Outcome) -> Option<&'static str> {
         (1, _) => "a",
         _ => return Some("neither done nor failed"),
     };
-    let named = |file: String| {
+    let named = |file: &String| {
         let mut lines = outcome.said.lines();
-        lines.any(|line| line.starts_with("error:") && line.contains(&file))
+        lines.any(|line| line.starts_with("error:") && line.contains(file))
     };
-    if outcome.code == 1 && !Point::of(&outcome.hit).file().is_some_and(named) {
+    if outcome.code == 1 && !Point::of(&outcome.hit).files().iter().any(named) {
         Some("the error does not name the file")
     } else if outcome.recovered.is_some_and(|code| code != 0) {
         Some("recover failed")

@@ -129,20 +129,29 @@ impl Point {
         }
     }
 
-    /// The file it is about, as a person knows it: not the temporary's name.
-    pub fn file(&self) -> Option<String> {
-        let path = if self.call.starts_with("rename") {
-            self.traced.split('"').nth(3)?
+    /// The files it is about, as a person knows them: not the temporary's name.
+    pub fn files(&self) -> Vec<String> {
+        let paths: Vec<&str> = if self.call.starts_with("rename") {
+            self.traced.split('"').skip(1).step_by(2).take(2).collect()
         } else {
-            self.traced.split_once('<')?.1.split_once('>')?.0
+            let opened = self
+                .traced
+                .split_once('<')
+                .and_then(|(_, rest)| rest.split_once('>'));
+            opened.into_iter().map(|(path, _)| path).collect()
         };
-        let path = path
+        let known = |path: &str| match path
             .strip_suffix(".tavern-tmp")
-            .map_or(path.to_owned(), |temporary| {
-                let (directory, name) = temporary.rsplit_once('/').unwrap_or(("", temporary));
-                format!("{directory}/{}", name.trim_start_matches('.'))
-            });
-        path.starts_with('/').then_some(path)
+            .and_then(|path| path.rsplit_once('/'))
+        {
+            Some((directory, name)) => format!("{directory}/{}", name.trim_start_matches('.')),
+            None => path.to_owned(),
+        };
+        paths
+            .into_iter()
+            .filter(|path| path.starts_with('/'))
+            .map(known)
+            .collect()
     }
 }
 
