@@ -16,6 +16,10 @@ mod bare;
 mod change;
 #[path = "lab/confirm.rs"]
 mod confirm;
+#[path = "lab/crowd.rs"]
+mod crowd;
+#[path = "lab/disk.rs"]
+mod disk;
 #[path = "lab/doorstep.rs"]
 mod doorstep;
 #[path = "lab/figures.rs"]
@@ -32,6 +36,10 @@ mod image;
 mod load;
 #[path = "lab/owner.rs"]
 mod owner;
+#[path = "lab/points.rs"]
+mod points;
+#[path = "lab/power.rs"]
+mod power;
 #[path = "lab/refusals.rs"]
 mod refusals;
 #[path = "lab/sandbox.rs"]
@@ -41,3 +49,7 @@ mod secrets;
 #[path = "lab/site.rs"]
 mod site;
 mod support;
+#[path = "lab/sweep.rs"]
+mod sweep;
+#[path = "lab/whole_host.rs"]
+mod whole_host;

@@ -43,7 +43,7 @@ const DOCKER: Duration = Duration::from_secs(60);
 const NETWORK: &str = "tavern-lab";
 
 /// What a host starts from. "Bare" is the VM that Tavern is given; "prepared" has nginx, Docker,
-/// ufw, jq, strace and Python already.
+/// ufw, jq and Python already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Image {
     BookwormBare,
@@ -74,7 +74,7 @@ impl Image {
     }
 
     /// Builds the image if it is missing, once in a process; gives the reference.
-    fn ready(self) -> &'static str {
+    pub fn ready(self) -> &'static str {
         static READY: [OnceLock<String>; 4] = [const { OnceLock::new() }; 4];
         READY[self as usize].get_or_init(|| made(self.name()))
     }
@@ -116,15 +116,20 @@ pub struct Host {
 impl Host {
     /// Boots a fresh host, whose host name is `name`.
     pub fn boot(image: Image, name: &str) -> Host {
-        Host::start(image.ready(), name)
+        Host::start(image.ready(), name, &[])
     }
 
     /// Boots a copy of a root file system that a host packed.
     pub fn boot_tree(tree: &Tree, name: &str) -> Host {
-        Host::start(&tree.0, name)
+        Host::start(&tree.0, name, &[])
     }
 
-    fn start(reference: &str, name: &str) -> Host {
+    /// Boots a host that has directories of this machine, each as `OURS:THERE`.
+    pub fn boot_on(image: Image, name: &str, directories: &[String]) -> Host {
+        Host::start(image.ready(), name, directories)
+    }
+
+    fn start(reference: &str, name: &str, directories: &[String]) -> Host {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         sweep();
         network();
@@ -159,6 +164,9 @@ impl Host {
             "/sys/fs/cgroup:/sys/fs/cgroup:rw",
         ]);
         args.extend(["--tmpfs", "/run:mode=755", "--tmpfs", "/tmp:exec,mode=1777"]);
+        for directory in directories {
+            args.extend(["--volume", directory]);
+        }
         args.extend(["--sysctl", "net.ipv6.conf.all.disable_ipv6=0", reference]);
         docker_ok(&args, DOCKER);
         host.wait_booted();
