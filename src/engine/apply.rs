@@ -121,7 +121,7 @@ impl Engine<'_> {
         for step in plan.steps.iter().filter(|step| step.after_commit) {
             let removed = self
                 .begin_step(step, journal)
-                .and_then(|_| self.remove(step, receipt));
+                .and_then(|_| self.remove(step, receipt, left.is_empty()));
             match removed {
                 Ok(()) => journal.done(step.id.clone()),
                 Err(error) => left.push(format!("  {}: {error}", step.id)),
@@ -195,7 +195,7 @@ impl Engine<'_> {
         gains: &mut Gains,
     ) -> Result<(), EngineError> {
         if step.change.action == Action::Remove {
-            return self.remove(step, receipt);
+            return self.remove(step, receipt, true);
         }
         match &step.resource {
             Resource::Package(package) => {
@@ -237,13 +237,24 @@ impl Engine<'_> {
     }
 
     /// Gives back what was there before the thing was ours.
-    fn remove(&self, step: &Step, receipt: &mut Receipt) -> Result<(), EngineError> {
+    fn remove(
+        &self,
+        step: &Step,
+        receipt: &mut Receipt,
+        all_went: bool,
+    ) -> Result<(), EngineError> {
         let entries = receipt.entries.iter();
         let prior = entries
             .filter(|entry| entry.id == step.id)
             .map(|entry| entry.prior.clone())
             .next();
         self.undo_one(&step.resource, &prior.unwrap_or(Prior::Absent))?;
+        if let (Resource::Directory(directory), false) = (&step.resource, all_went)
+            && self.host.files.state(&directory.path)? != PathState::Absent
+        {
+            // What could not be removed may be in it: the next run tries both again.
+            return Ok(());
+        }
         receipt.forget(&step.id);
         Ok(())
     }

@@ -118,6 +118,7 @@ impl Engine<'_> {
         let generation = self.next_generation(before)?;
         let begun = self.unfinished()?.and_then(|run| run.begin);
         let generation = begun.map_or(generation, |begin| begin.generation);
+        files.remove_tree(&self.layout.state.join("stage"))?;
         self.forget_generation(generation)?;
         self.forget_edits(generation)?;
         let is_clean = is_first && left.is_empty() && receipt.entries.is_empty();
