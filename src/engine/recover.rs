@@ -78,6 +78,8 @@ impl Engine<'_> {
             self.record_run(&receipt)?;
             return Ok(Some(Recovered::Finished { what }));
         }
+        // Where the first run was killed right before its commit, its own copy would pass for the lost receipt.
+        self.forget_generation(begin.generation)?;
         let before = self.receipt()?;
         self.note_abort()?;
         let (records, kept) = without_used_volumes(&run.records, &before);
