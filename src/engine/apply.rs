@@ -37,9 +37,14 @@ impl Engine<'_> {
         let before = receipt.clone();
         let state = &self.layout.state;
         let is_first = self.host.files.state(state)? == PathState::Absent;
-        self.host
+        let made = self
+            .host
             .files
-            .make_directory(state, Mode(0o700), &Owner::root())?;
+            .make_directory(state, Mode(0o700), &Owner::root());
+        if let (Err(_), true) = (&made, is_first) {
+            self.host.files.remove_directory(state)?;
+        }
+        made?;
         let generation = self.next_generation(receipt)?;
         let mut done: Vec<Record> = Vec::new();
         let committed = self

@@ -223,9 +223,14 @@ fn second() -> Files {
     files
 }
 
-fn host(files: &Files) -> Rig {
+fn bare_of_ours() -> Rig {
     let rig = Rig::new(MemoryHost::prepared());
     rig.memory.machine().enable_ufw();
+    rig
+}
+
+fn host(files: &Files) -> Rig {
+    let rig = bare_of_ours();
     rig.declare(files);
     // From an earlier install whose data was kept: making it takes most of a run's time, by design.
     let account = "ann:$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$aGFzaA\n";
@@ -253,54 +258,96 @@ fn uninstall(rig: &Rig) -> Result<(), EngineError> {
     Err(EngineError::NotRemoved(left.failed))
 }
 
-/// Killed anywhere, an uninstall that is run again leaves the host as it was before Tavern, byte for byte.
+/// Killed or refused anywhere, an uninstall that is run again leaves the host as it was before Tavern, byte for byte.
 #[test]
 fn an_uninstall_is_ended_by_the_next() {
+    let pristine = bare_of_ours().whole_picture();
     let start = host(&first());
-    let before = start.twin();
-    for (_, text) in first() {
-        drop(text);
-    }
     install(&start).unwrap();
+    let rig = start.twin();
+    let from = rig.memory.machine().effects();
+    uninstall(&rig).unwrap();
+    let effects = rig.memory.machine().effects() - from;
+    same(&differences(&pristine, &rig.whole_picture())).unwrap();
+    let again = |rig: &Rig| {
+        rig.memory.machine().revive();
+        uninstall(rig).map_err(|error| error.to_string())?;
+        same(&differences(&pristine, &rig.whole_picture()))
+    };
     let mut faults = Vec::new();
-    let effects = {
-        let rig = start.twin();
-        let from = rig.memory.machine().effects();
-        uninstall(&rig).unwrap();
-        rig.memory.machine().effects() - from
-    };
-    let _ = before;
-    let goal = {
-        let rig = start.twin();
-        uninstall(&rig).unwrap();
-        rig.whole_picture()
-    };
     for point in 1..=effects {
         let rig = start.twin();
         rig.memory.machine().die_at(point);
         let end = catch_unwind(AssertUnwindSafe(|| uninstall(&rig)));
         assert!(end.is_err(), "it was not killed at {point}");
-        rig.memory.machine().revive();
-        let again = uninstall(&rig).map_err(|error| error.to_string());
-        if let Err(why) = again.and_then(|()| same(&differences(&goal, &rig.whole_picture()))) {
+        if let Err(why) = again(&rig) {
             faults.push(format!("killed at {point}: {why}"));
         }
         let rig = start.twin();
         rig.memory.machine().fail_at(point);
         let _ = uninstall(&rig);
-        rig.memory.machine().revive();
-        let again = uninstall(&rig).map_err(|error| error.to_string());
-        if let Err(why) = again.and_then(|()| same(&differences(&goal, &rig.whole_picture()))) {
+        if let Err(why) = again(&rig) {
             faults.push(format!("refused {point}: {why}"));
         }
     }
-    println!("uninstall: {effects} changes");
+    println!("uninstall: {effects} changes, each killed and refused");
     assert!(
         faults.is_empty(),
         "{} points:\n{}",
         faults.len(),
         faults.join("\n")
     );
+}
+
+/// A unit and a Redis of the operator's own, by the names that ours will have.
+fn operate(rig: &Rig) {
+    let mut machine = rig.memory.machine();
+    machine.tree.plant("/opt/old/app", Node::file("theirs"));
+    let unit = "[Service]\nExecStart=/opt/old/app\n[Install]\nWantedBy=multi-user.target\n";
+    machine.operate("old.service", unit);
+    machine.operate_container("web-redis", "redis:6.2", "web-redis-data");
+}
+
+fn adopt(rig: &Rig) -> Result<(), EngineError> {
+    let request = Request {
+        adopt: true,
+        ..Request::default()
+    };
+    rig.engine().install(None, &request).map(|_| ())
+}
+
+#[test]
+fn what_was_taken_over_is_given_back() {
+    let pristine = bare_of_ours();
+    operate(&pristine);
+    let rig = host(&first());
+    operate(&rig);
+    adopt(&rig).unwrap();
+    let kept = differences(&pristine.whole_picture(), &rig.whole_picture());
+    assert!(
+        kept.iter()
+            .any(|line| line.starts_with("container web-redis.before-tavern"))
+    );
+    uninstall(&rig).unwrap();
+    same(&differences(
+        &pristine.whole_picture(),
+        &rig.whole_picture(),
+    ))
+    .unwrap();
+}
+
+/// What somebody ran before makes way for ours, or runs on.
+#[test]
+fn a_takeover_ends_or_never_was() {
+    let start = host(&first());
+    operate(&start);
+    assert!(start.plan().is_err(), "theirs is not taken without leave");
+    Sweep {
+        name: "install --adopt",
+        start,
+        run: adopt,
+    }
+    .sweep();
 }
 
 #[test]
