@@ -74,7 +74,9 @@ impl Engine<'_> {
             }));
         }
         if run.is_committed {
-            let receipt = self.generation_receipt(begin.generation)?;
+            let mut receipt = self.generation_receipt(begin.generation)?;
+            // What it may not have removed yet is an orphan once more.
+            receipt.entries.extend(run.pending.iter().cloned());
             self.record_run(&receipt)?;
             return Ok(Some(Recovered::Finished { what }));
         }

@@ -328,8 +328,15 @@ impl Engine<'_> {
         let doomed = self.layout.state.with_extension("gone");
         files.remove_tree(&doomed)?;
         if files.state(&self.layout.state)? != PathState::Absent {
-            files.rename(&self.layout.state, &doomed)?;
-            files.remove_tree(&doomed)?;
+            // A file system of its own cannot be renamed.
+            match files.rename(&self.layout.state, &doomed) {
+                Ok(()) => files.remove_tree(&doomed)?,
+                Err(_) => files.remove_tree(&self.layout.state)?,
+            }
+        }
+        if purge.data && receipt.spares_blobs {
+            // What no receipt speaks of any more: the folder is Tavern's, and so is all that is in it.
+            files.remove_tree(&self.layout.etc)?;
         }
         // Forgotten by an earlier uninstall that kept what was in them.
         for folder in [

@@ -17,11 +17,6 @@ use crate::resource::{Action, Resource};
 /// Stack files by the stack's name.
 pub(super) type Files = BTreeMap<String, String>;
 
-/// The default stack, as its only file.
-pub(super) fn counter() -> Files {
-    Files::from([("counter".to_owned(), crate::stack::DEFAULT.to_owned())])
-}
-
 /// A machine with doors, and the lock of its runs.
 pub(super) struct Rig {
     pub(super) memory: MemoryHost,
