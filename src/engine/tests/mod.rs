@@ -1,6 +1,7 @@
 //! The engine on a machine in memory.
 
 mod bugs;
+mod clock;
 mod exactness;
 mod growth;
 mod pairs;
