@@ -16,6 +16,10 @@ mod bare;
 mod change;
 #[path = "lab/confirm.rs"]
 mod confirm;
+#[path = "lab/crowd.rs"]
+mod crowd;
+#[path = "lab/disk.rs"]
+mod disk;
 #[path = "lab/doorstep.rs"]
 mod doorstep;
 #[path = "lab/figures.rs"]
@@ -26,10 +30,16 @@ mod firewall;
 mod generations;
 #[path = "lab/hold.rs"]
 mod hold;
+#[path = "lab/image.rs"]
+mod image;
 #[path = "lab/load.rs"]
 mod load;
 #[path = "lab/owner.rs"]
 mod owner;
+#[path = "lab/points.rs"]
+mod points;
+#[path = "lab/power.rs"]
+mod power;
 #[path = "lab/refusals.rs"]
 mod refusals;
 #[path = "lab/sandbox.rs"]
@@ -39,3 +49,7 @@ mod secrets;
 #[path = "lab/site.rs"]
 mod site;
 mod support;
+#[path = "lab/sweep.rs"]
+mod sweep;
+#[path = "lab/whole_host.rs"]
+mod whole_host;

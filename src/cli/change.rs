@@ -109,7 +109,7 @@ pub(super) fn shown(plan: &Plan, diffs: Diffs) -> String {
 }
 
 /// The steps that overwrite what a person edited, with what is lost, and those that wait.
-fn overwritten(plan: &Plan) -> String {
+pub(super) fn overwritten(plan: &Plan) -> String {
     let steps = plan.steps.iter();
     let edited = steps.filter(|step| !step.change.edited.is_empty());
     plan::render(
@@ -136,7 +136,7 @@ pub(super) fn may(printer: &Printer, question: &str, refused: &str) -> Result<()
     }
 }
 
-fn agree(printer: &Printer, proposal: &Proposal) -> Result<(), Failure> {
+pub(super) fn agree(printer: &Printer, proposal: &Proposal) -> Result<(), Failure> {
     let question = match proposal.plan.steps.len() {
         1 => "Apply this change?".to_owned(),
         steps => format!("Apply these {steps} changes?"),

@@ -8,6 +8,7 @@ mod diff;
 mod drift;
 mod generations;
 mod hold;
+mod image;
 mod install;
 mod logs;
 mod plan;
@@ -175,10 +176,14 @@ fn arguments() -> Vec<std::ffi::OsString> {
 }
 
 fn dispatch(verb: Verb, printer: &Printer) -> Answer {
-    let concerns_the_host = !matches!(
-        verb,
-        Verb::Recover(_) | Verb::Revert(_) | Verb::Up(_) | Verb::Serve(_) | Verb::Tether(_)
-    );
+    let concerns_the_host = match &verb {
+        Verb::Install(arguments) => !arguments.is_for_an_image(),
+        Verb::Plan(arguments) => !arguments.is_for_an_image(),
+        Verb::Recover(_) | Verb::Revert(_) | Verb::Up(_) | Verb::Serve(_) | Verb::Tether(_) => {
+            false
+        }
+        _ => true,
+    };
     if concerns_the_host {
         note_unfinished(printer);
     }

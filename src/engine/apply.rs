@@ -49,8 +49,9 @@ impl Engine<'_> {
                 self.take_into_receipt(&done, run.found, receipt)?;
                 receipt.owed.extend(plan.owed());
                 receipt.generation = generation;
-                self.write_generation(run.verb, run.snapshot, receipt)?;
-                journal.commit()?;
+                let (recorded, pending) = receipt.split(plan);
+                self.write_generation(run.verb, run.snapshot, &recorded)?;
+                journal.commit(pending)?;
                 Ok(journal)
             });
         let mut journal = match committed {

@@ -44,8 +44,8 @@ pub struct Proposal {
     /// The stacks it makes true.
     pub stacks: Vec<Stack>,
     pub(super) snapshot: Snapshot,
-    desired: Vec<Desired>,
-    apt_trouble: Option<String>,
+    pub(super) desired: Vec<Desired>,
+    pub(super) apt_trouble: Option<String>,
 }
 
 impl Proposal {
@@ -56,7 +56,7 @@ impl Proposal {
     }
 
     /// What of somebody else's is in the way.
-    fn conflicts(&self) -> Vec<String> {
+    pub(super) fn conflicts(&self) -> Vec<String> {
         self.plan
             .conflicts()
             .map(|step| format!("  {}: {}", step.id, step.change.reason))
@@ -239,7 +239,11 @@ impl Engine<'_> {
             && self.is_recorded(proposal, &self.receipt()?)?)
     }
 
-    fn is_recorded(&self, proposal: &Proposal, receipt: &Receipt) -> Result<bool, EngineError> {
+    pub(super) fn is_recorded(
+        &self,
+        proposal: &Proposal,
+        receipt: &Receipt,
+    ) -> Result<bool, EngineError> {
         let is_known = |resource: &Resource| receipt.knows(resource);
         if !proposal.plan.is_empty() || !proposal.unheld().all(is_known) {
             return Ok(false);
@@ -250,7 +254,7 @@ impl Engine<'_> {
     }
 
     /// What needs no change is in the receipt too: as ours if it bears our mark, else as having been there.
-    fn what_was_right(
+    pub(super) fn what_was_right(
         &self,
         proposal: &Proposal,
         is_lost: bool,

@@ -292,6 +292,10 @@ impl Engine<'_> {
             return self.close_journal();
         }
         files.remove_tree(&self.layout.state)?;
+        if purge.data && receipt.spares_blobs {
+            // What no receipt speaks of any more: the folder is Tavern's, and so is all that is in it.
+            files.remove_tree(&self.layout.etc)?;
+        }
         // Forgotten by an earlier uninstall that kept what was in them.
         for folder in [
             self.layout.credentials(),

@@ -5,8 +5,8 @@ use super::packages::reason;
 use super::{Host, HostError, Invocation, Listener};
 use crate::model::{Facts, NginxVersion, UfwFacts};
 
-const BINARY: &str = "/usr/local/bin/tavernctl";
-const PACKAGED_BINARY: &str = "/usr/bin/tavernctl";
+pub(super) const BINARY: &str = "/usr/local/bin/tavernctl";
+pub(super) const PACKAGED_BINARY: &str = "/usr/bin/tavernctl";
 
 /// Reads what the plan must know of the host.
 ///

@@ -56,20 +56,22 @@ pub trait Firewall: Send + Sync {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealFirewall;
 
+/// What `ufw.conf` says.
+pub(super) fn ufw_state(text: &str) -> UfwFacts {
+    if text.lines().any(|line| line.trim() == "ENABLED=yes") {
+        UfwFacts::Active
+    } else {
+        UfwFacts::Inactive
+    }
+}
+
 impl Firewall for RealFirewall {
     // From its files: `ufw status` takes longer than all other questions of a plan together.
     fn state(&self) -> Result<UfwFacts, HostError> {
         let text = RealFiles
             .read(Path::new("/etc/ufw/ufw.conf"))?
             .unwrap_or_default();
-        let enabled = String::from_utf8_lossy(&text)
-            .lines()
-            .any(|line| line.trim() == "ENABLED=yes");
-        Ok(if enabled {
-            UfwFacts::Active
-        } else {
-            UfwFacts::Inactive
-        })
+        Ok(ufw_state(&String::from_utf8_lossy(&text)))
     }
 
     fn is_open(&self, port: u16) -> Result<bool, HostError> {

@@ -25,6 +25,14 @@ mod nginx_setup;
 mod packages;
 mod private_dir;
 mod process;
+mod rooted;
+mod rooted_accounts;
+mod rooted_closed;
+mod rooted_facts;
+mod rooted_files;
+mod rooted_nginx;
+mod rooted_packages;
+mod rooted_systemd;
 mod session;
 mod systemd;
 
@@ -46,6 +54,11 @@ pub use nginx_setup::{NginxSetup, Workers};
 pub use packages::{Packages, RealPackages};
 pub use private_dir::PrivateDir;
 pub use process::{Invocation, Outcome, Processes, RealProcesses};
+pub use rooted::Root;
+pub use rooted_accounts::RootedAccounts;
+pub use rooted_facts::gather_rooted;
+pub use rooted_files::RootedFiles;
+pub use rooted_packages::RootedPackages;
 pub use session::{Logins, RealLogins, Session, Sessions};
 pub use systemd::{RealSystemd, Systemd, UnitReport};
 

@@ -211,9 +211,7 @@ fn an_installed_host_keeps_serving(host: &Host) {
 /// The same image as a plain container: no init, no systemd.
 #[test]
 fn a_machine_without_systemd_is_told_of_up() {
-    // A host makes sure that the image is there.
-    drop(Host::boot(Image::BookwormPrepared, "no-systemd"));
-    let image = format!("tavern-lab/{}", Image::BookwormPrepared.name());
+    let image = Image::BookwormPrepared.ready();
     let script = "cat >/root/tavernctl; chmod 755 /root/tavernctl; cd /; \
         look() { find etc var usr/local run -printf '%p %y %m %U:%G %C@ %s %l\\n' | sort; }; \
         look >/tmp/before; for verb in install\\ --yes plan check uninstall\\ --yes; do \
@@ -226,7 +224,7 @@ fn a_machine_without_systemd_is_told_of_up() {
             "--interactive",
             "--network",
             "none",
-            &image,
+            image,
             "bash",
             "-c",
             script,

@@ -42,7 +42,7 @@ enum Trap {
 pub(crate) struct Killed;
 
 /// All that the doors lead to.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Machine {
     /// Files, links, directories.
     pub(crate) tree: Tree,
@@ -100,6 +100,13 @@ impl MemoryHost {
             host.machine().unpack(name);
         }
         host
+    }
+
+    /// The same machine in a world of its own, with nothing to trip over.
+    pub(crate) fn twin(&self) -> Self {
+        let mut machine = self.machine().clone();
+        machine.revive();
+        Self(Arc::new(Mutex::new(machine)))
     }
 
     /// The doors that an engine is given.
