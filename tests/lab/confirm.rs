@@ -1,5 +1,6 @@
 //! A change that somebody who logs in after it confirms stays; any other goes back by itself: at its deadline, at a
 //! boot, after a run that was killed. With real logins over SSH.
+#![allow(clippy::print_stdout, reason = "how many moments there were")]
 
 use std::time::Duration;
 
