@@ -75,13 +75,13 @@ impl Engine<'_> {
             let _ = self.disarm();
         })?;
         let outcome = run();
-        // Undone, or nothing changed; a run that fails after its commit has changed the host.
-        let receipt = self.receipt();
-        let is_changed = receipt.map_or(true, |receipt| receipt.generation != back_to);
-        let settled = if is_changed {
-            self.begin_countdown()
-        } else {
+        // A run that fails after its commit has changed the host, and one that could not be undone may have.
+        let is_as_before = self.receipt().is_ok_and(|now| now.generation == back_to)
+            && matches!(self.unfinished(), Ok(None));
+        let settled = if is_as_before {
             self.disarm()
+        } else {
+            self.begin_countdown()
         };
         let value = outcome?;
         settled.map(|()| value)
@@ -92,9 +92,7 @@ impl Engine<'_> {
         if self.pending()?.is_some() {
             return Ok(false);
         }
-        let unit = self.host.files.state(&self.layout.units.join(SERVICE))?;
-        let binary = self.host.files.state(&self.revert_dir())?;
-        Ok(unit != PathState::Absent || binary != PathState::Absent)
+        Ok(self.host.files.state(&self.revert_dir())? != PathState::Absent)
     }
 
     fn arm(&self, within: Span, back_to: u64) -> Result<(), EngineError> {
@@ -155,10 +153,12 @@ impl Engine<'_> {
         for path in &paths {
             is_changed |= is_there(path)?;
             files.remove(path)?;
+            files.sweep(path)?;
         }
         if is_changed {
             systemd.act("daemon-reload", &[])?;
         }
+        // Made first and removed last: as long as it is there, there may be something to take away.
         Ok(files.remove_tree(&self.revert_dir())?)
     }
 

@@ -159,7 +159,9 @@ impl Engine<'_> {
     }
 
     pub(super) fn forget_pending(&self) -> Result<(), EngineError> {
-        Ok(self.host.files.remove(&self.pending_path())?)
+        let path = self.pending_path();
+        self.host.files.remove(&path)?;
+        Ok(self.host.files.sweep(&path)?)
     }
 }
 

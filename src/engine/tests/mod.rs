@@ -1,5 +1,6 @@
 //! The engine on a machine in memory.
 
+mod confirmation;
 mod exactness;
 mod pairs;
 mod rig;
