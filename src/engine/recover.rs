@@ -51,6 +51,8 @@ impl Engine<'_> {
 
     pub(super) fn recover_locked(&self, give_up: bool) -> Result<Option<Recovered>, EngineError> {
         let Some(run) = self.unfinished()? else {
+            // The first run of all, killed before its journal: all that it made.
+            self.host.files.remove_directory(&self.layout.state)?;
             return Ok(None);
         };
         self.sweep_temporaries(&run)?;
@@ -80,6 +82,8 @@ impl Engine<'_> {
             self.record_run(&receipt)?;
             return Ok(Some(Recovered::Finished { what }));
         }
+        // Where the first run was killed right before its commit, its own copy would pass for the lost receipt.
+        self.forget_generation(begin.generation)?;
         let before = self.receipt()?;
         self.note_abort()?;
         let (records, kept) = without_used_volumes(&run.records, &before);
@@ -120,6 +124,7 @@ impl Engine<'_> {
         let generation = self.next_generation(before)?;
         let begun = self.unfinished()?.and_then(|run| run.begin);
         let generation = begun.map_or(generation, |begin| begin.generation);
+        files.remove_tree(&self.layout.state.join("stage"))?;
         self.forget_generation(generation)?;
         self.forget_edits(generation)?;
         let is_clean = is_first && left.is_empty() && receipt.entries.is_empty();

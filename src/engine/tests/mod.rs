@@ -1,7 +1,9 @@
 //! The engine on a machine in memory.
 
+mod clock;
 mod confirmation;
 mod exactness;
+mod growth;
 mod pairs;
 mod rig;
 mod sweep;
