@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
-use super::rig::{Files, Rig, counter, unlike};
+use super::rig::{Files, Rig, unlike};
 use crate::engine::{EngineError, Request, Reverted};
 use crate::host::memory::{Killed, MemoryHost, Picture};
 use crate::model::Span;
@@ -15,6 +15,10 @@ const WITHIN: u32 = 60;
 const TIMER: &str = "tavern-revert.timer";
 const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/tavern-revert.service";
 const STACK: &str = "/etc/tavern/stacks/counter.toml";
+
+fn counter() -> Files {
+    Files::from([("counter".to_owned(), crate::stack::DEFAULT.to_owned())])
+}
 
 fn other() -> Files {
     let mut files = counter();
