@@ -2,6 +2,7 @@
 
 mod bugs;
 mod clock;
+mod confirmation;
 mod exactness;
 mod growth;
 mod pairs;
