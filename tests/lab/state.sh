@@ -27,7 +27,8 @@ own_backups='/etc/(group|gshadow|passwd|shadow)-|/etc/\.pwd\.lock'
 
 systemctl list-units --all --plain --no-legend --full --type=service,socket,timer,path |
     awk '$3 != "inactive" { print "unit", $1, $3, $4 }' | sort
-systemctl list-unit-files --no-legend --full --type=service,socket,timer,path |
+# Of ours this is seen in /etc.
+[[ $mode == ours ]] || systemctl list-unit-files --no-legend --full --type=service,socket,timer,path |
     awk '{ print "unit-file", $1, $2 }' | sort
 
 if timeout 5 docker version >/dev/null 2>&1; then
