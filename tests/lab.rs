@@ -14,16 +14,24 @@ mod apt;
 mod bare;
 #[path = "lab/change.rs"]
 mod change;
+#[path = "lab/confirm.rs"]
+mod confirm;
 #[path = "lab/crowd.rs"]
 mod crowd;
 #[path = "lab/disk.rs"]
 mod disk;
+#[path = "lab/doorstep.rs"]
+mod doorstep;
 #[path = "lab/figures.rs"]
 mod figures;
 #[path = "lab/firewall.rs"]
 mod firewall;
 #[path = "lab/generations.rs"]
 mod generations;
+#[path = "lab/hold.rs"]
+mod hold;
+#[path = "lab/image.rs"]
+mod image;
 #[path = "lab/load.rs"]
 mod load;
 #[path = "lab/owner.rs"]

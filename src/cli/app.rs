@@ -2,7 +2,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Answer, Failure, Printer, installed_stacks, require_host};
+use super::{Answer, Failure, Printer, hold, installed_stacks, require_host};
+use crate::engine::{Engine, Silent};
 use crate::host::Host;
 use crate::model::Layout;
 
@@ -56,7 +57,22 @@ pub(super) fn run(arguments: &Arguments, act: Act, printer: &Printer) -> Answer 
             format!("this host has: {}", known.join(", ")),
         ));
     }
+    let engine = Engine::new(&host, &Silent);
+    let (holds, now) = (engine.holds()?, host.clock.now());
+    let held = |unit: &String| hold::on_app(&holds, unit, now);
+    if let Some((unit, (how, end))) = units.iter().find_map(|unit| Some((unit, held(unit)?)))
+        && !arguments.apps.is_empty()
+    {
+        return Err(Failure::new(
+            format!("{unit} is {how}"),
+            format!("`{end}` first"),
+        ));
+    }
     for unit in units {
+        if let Some((how, _)) = held(&unit) {
+            printer.note(&format!("left alone: {unit} is {how}"));
+            continue;
+        }
         let (socket, service) = (format!("{unit}.socket"), format!("{unit}.service"));
         match act {
             // The socket keeps listening: requests wait, none is refused.

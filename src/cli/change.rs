@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::{Answer, FOUND, Failure, Printer, check};
+use super::{Answer, FOUND, Failure, Printer, check, confirm};
 use crate::check::Report;
 use crate::engine::{Engine, Installed, Proposal, Recovered, Request};
 use crate::host::{Events, Host};
@@ -38,6 +38,9 @@ pub(super) fn carry_out(
     {
         printer.note(&said(&recovered));
     }
+    if !consent.dry_run {
+        engine.refuse_while_pending()?;
+    }
     let proposal = engine.propose(request)?;
     if consent.dry_run {
         printer.out(&shown(&proposal.plan, Diffs::All));
@@ -48,7 +51,7 @@ pub(super) fn carry_out(
         }));
     }
     if engine.is_settled(&proposal)? {
-        printer.out("Nothing to change.");
+        printer.out(&shown(&proposal.plan, Diffs::OfChanges));
         return Ok(ExitCode::SUCCESS);
     }
     if !proposal.plan.is_empty() {
@@ -75,6 +78,9 @@ pub(super) fn carry_out(
         ));
         return Ok(ExitCode::SUCCESS);
     }
+    if request.confirm_within.is_some() {
+        confirm::note_pending(printer);
+    }
     finish(host, &proposal, &installed, printer)
 }
 
@@ -94,20 +100,22 @@ pub(super) fn said(recovered: &Recovered) -> String {
 }
 
 pub(super) fn shown(plan: &Plan, diffs: Diffs) -> String {
-    if plan.is_empty() {
-        "Nothing to change.\n".to_owned()
+    let nothing = if plan.is_empty() {
+        "Nothing to change.\n"
     } else {
-        plan::render(plan, diffs)
-    }
+        ""
+    };
+    plan::render(plan, diffs) + nothing
 }
 
-/// The steps that overwrite what a person edited, with what is lost.
-fn overwritten(plan: &Plan) -> String {
+/// The steps that overwrite what a person edited, with what is lost, and those that wait.
+pub(super) fn overwritten(plan: &Plan) -> String {
     let steps = plan.steps.iter();
     let edited = steps.filter(|step| !step.change.edited.is_empty());
     plan::render(
         &Plan {
             steps: edited.cloned().collect(),
+            held: plan.held.clone(),
         },
         Diffs::OfChanges,
     )
@@ -128,7 +136,7 @@ pub(super) fn may(printer: &Printer, question: &str, refused: &str) -> Result<()
     }
 }
 
-fn agree(printer: &Printer, proposal: &Proposal) -> Result<(), Failure> {
+pub(super) fn agree(printer: &Printer, proposal: &Proposal) -> Result<(), Failure> {
     let question = match proposal.plan.steps.len() {
         1 => "Apply this change?".to_owned(),
         steps => format!("Apply these {steps} changes?"),

@@ -84,6 +84,10 @@ fn adopt(host: &Host, arguments: &Arguments, consent: Consent, printer: &Printer
             ))
         };
     }
+    if adopted.others > 0 {
+        printer.out("Other edits are as they were: `sudo tavernctl install` would put them back, and takes this one up.");
+        return Ok(ExitCode::SUCCESS);
+    }
     // Declared and live agree by now but for nginx, which is told and proven.
     carry_out(host, &Request::default(), consent, printer)
 }

@@ -3,14 +3,18 @@
 mod app;
 mod change;
 mod check;
+mod confirm;
 mod diff;
 mod drift;
 mod generations;
+mod hold;
+mod image;
 mod install;
 mod logs;
 mod plan;
 mod printer;
 mod recover;
+mod revert;
 mod rollback;
 mod serve;
 mod status;
@@ -59,6 +63,10 @@ enum Verb {
     Start(app::Arguments),
     /// Stop apps: service and socket, so that no request starts them again
     Stop(app::Arguments),
+    /// Leave apps and containers alone: nothing repairs or restarts them meanwhile
+    Hold(hold::Arguments),
+    /// Keep a change that was applied with `--confirm-within`
+    Confirm(confirm::Arguments),
     /// Logs of apps, nginx and containers, merged by time
     Logs(logs::Arguments),
     /// List the generations of this host
@@ -78,6 +86,9 @@ enum Verb {
     /// Run a built-in app; this is what an app's unit starts
     #[command(hide = true)]
     Serve(serve::Arguments),
+    /// Come back from a change that nobody confirmed; this is what `tavern-revert.service` starts
+    #[command(hide = true)]
+    Revert(revert::Arguments),
     /// Become a program that ends with its parent; `up` starts its children so
     #[command(hide = true)]
     Tether(tether::Arguments),
@@ -165,12 +176,19 @@ fn arguments() -> Vec<std::ffi::OsString> {
 }
 
 fn dispatch(verb: Verb, printer: &Printer) -> Answer {
-    let concerns_the_host = !matches!(
-        verb,
-        Verb::Recover(_) | Verb::Up(_) | Verb::Serve(_) | Verb::Tether(_)
-    );
+    let concerns_the_host = match &verb {
+        Verb::Install(arguments) => !arguments.is_for_an_image(),
+        Verb::Plan(arguments) => !arguments.is_for_an_image(),
+        Verb::Recover(_) | Verb::Revert(_) | Verb::Up(_) | Verb::Serve(_) | Verb::Tether(_) => {
+            false
+        }
+        _ => true,
+    };
     if concerns_the_host {
         note_unfinished(printer);
+    }
+    if concerns_the_host && !matches!(verb, Verb::Confirm(_)) {
+        confirm::note_pending(printer);
     }
     match verb {
         Verb::Install(arguments) => install::run(&arguments, printer),
@@ -180,6 +198,9 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Restart(arguments) => app::run(&arguments, app::Act::Restart, printer),
         Verb::Start(arguments) => app::run(&arguments, app::Act::Start, printer),
         Verb::Stop(arguments) => app::run(&arguments, app::Act::Stop, printer),
+        Verb::Hold(arguments) => hold::run(&arguments, printer),
+        Verb::Confirm(arguments) => confirm::run(&arguments, printer),
+        Verb::Revert(arguments) => revert::run(&arguments, printer),
         Verb::Logs(arguments) => logs::run(&arguments, printer),
         Verb::Generations(arguments) => generations::run(&arguments, printer),
         Verb::Diff(arguments) => diff::run(&arguments, printer),

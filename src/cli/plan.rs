@@ -1,11 +1,13 @@
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Answer, FOUND, Printer, require_host};
+use super::change::shown;
+use super::{Answer, FOUND, Printer, image, require_host};
 use crate::engine::{Engine, Request, Silent};
 use crate::host::Host;
-use crate::plan::{self, Diffs};
+use crate::plan::Diffs;
 
 #[derive(Args)]
 #[command(
@@ -20,23 +22,34 @@ pub(super) struct Arguments {
     /// As if somebody else's things may be taken over
     #[arg(long)]
     adopt: bool,
+    /// Plan for the image in DIR, a mounted or unpacked root file system
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Whether it is about an image, and not about this host.
+    pub(super) fn is_for_an_image(&self) -> bool {
+        self.root.is_some()
+    }
 }
 
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
-    let host = Host::real();
-    require_host(&host, "plan")?;
     let request = Request {
         asked: arguments.stacks.clone(),
         adopt: arguments.adopt,
         ..Request::default()
     };
+    if let Some(root) = &arguments.root {
+        return image::plan(root, &request, arguments.json, printer);
+    }
+    let host = Host::real();
+    require_host(&host, "plan")?;
     let proposal = Engine::new(&host, &Silent).propose(&request)?;
     if arguments.json {
         printer.json(&proposal.plan);
-    } else if proposal.plan.is_empty() {
-        printer.out("Nothing to change.");
     } else {
-        printer.out(&plan::render(&proposal.plan, Diffs::All));
+        printer.out(&shown(&proposal.plan, Diffs::All));
     }
     Ok(ExitCode::from(if proposal.plan.is_empty() {
         0

@@ -40,6 +40,8 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     };
     match recovered {
         Recovered::Undone { .. } => Ok(ExitCode::SUCCESS),
+        // What left the stacks comes back with the rest, unless somebody confirms.
+        Recovered::Finished { .. } if engine.pending()?.is_some() => Ok(ExitCode::SUCCESS),
         // What left the stacks may still be there.
         Recovered::Finished { .. } => carry_out(&host, &Request::default(), consent, printer),
         Recovered::Uninstall {

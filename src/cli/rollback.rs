@@ -1,7 +1,7 @@
 use clap::Args;
 
 use super::change::{Consent, carry_out};
-use super::{Answer, Failure, Printer, require_host};
+use super::{Answer, Failure, Printer, confirm, require_host};
 use crate::engine::{Engine, Request, Silent, Source};
 use crate::host::Host;
 
@@ -21,6 +21,9 @@ pub(super) struct Arguments {
     /// Show the plan and stop
     #[arg(long)]
     dry_run: bool,
+    /// Go back by itself unless `tavernctl confirm` comes from a new login within that time, such as 60s or 5m
+    #[arg(long, value_name = "TIME")]
+    confirm_within: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
@@ -32,6 +35,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     };
     let request = Request {
         source: Source::Generation(number),
+        confirm_within: confirm::within(arguments.confirm_within.as_deref())?,
         ..Request::default()
     };
     let consent = Consent {

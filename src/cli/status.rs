@@ -24,6 +24,21 @@ pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
         receipt.generation,
         receipt.entries.len()
     );
+    let now = host.clock.now();
+    for hold in engine.holds()?.current(now) {
+        text.push_str(&format!(
+            "Held       {}: {}\n",
+            hold.thing,
+            hold.describe(now)
+        ));
+    }
+    if let Some(pending) = engine.pending()? {
+        let left = pending.left(&host.clock.uptime()?).as_secs();
+        text.push_str(&format!(
+            "Pending    {left} s to confirm, then generation {} comes back\n",
+            pending.back_to
+        ));
+    }
     for stack in &stacks {
         text.push_str(&describe(&host, stack)?);
     }

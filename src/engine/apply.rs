@@ -47,9 +47,11 @@ impl Engine<'_> {
             .and_then(|mut journal| {
                 self.steps(plan, receipt, gains, &mut journal, &mut done)?;
                 self.take_into_receipt(&done, run.found, receipt)?;
+                receipt.owed.extend(plan.owed());
                 receipt.generation = generation;
-                self.write_generation(run.verb, run.snapshot, receipt)?;
-                journal.commit()?;
+                let (recorded, pending) = receipt.split(plan);
+                self.write_generation(run.verb, run.snapshot, &recorded)?;
+                journal.commit(pending)?;
                 Ok(journal)
             });
         let mut journal = match committed {
@@ -87,6 +89,7 @@ impl Engine<'_> {
                 })
                 .map_err(|error| failed_step(step, error))?;
             journal.done(step.id.clone());
+            self.prove_firewall(plan, step)?;
         }
         Ok(())
     }

@@ -54,6 +54,8 @@ pub struct Adopted {
     pub overlays: Vec<PathBuf>,
     /// What no overlay can express, with the reason.
     pub refused: Vec<String>,
+    /// Edits that were not asked for, and are as they were: an install would put them back.
+    pub others: usize,
 }
 
 impl Engine<'_> {
@@ -137,6 +139,7 @@ impl Engine<'_> {
             }
             for mut edit in edits {
                 if !only.is_empty() && !only.contains(&edit.overlay.path) {
+                    adopted.others += 1;
                     continue;
                 }
                 let Some(base) = bases.get(&edit.overlay.path) else {
@@ -148,7 +151,7 @@ impl Engine<'_> {
                 };
                 if let Some(live) = &edit.text {
                     let path = edit.overlay.path.clone();
-                    edit.overlay.patch = Overlay::between(path, &base.text, live).patch;
+                    edit.overlay.edit = Overlay::between(path, &base.text, live).edit;
                 }
                 if let Some(earlier) = earlier.iter().find(|o| o.path == edit.overlay.path) {
                     edit.overlay.mode = edit.overlay.mode.or_else(|| earlier.mode.clone());
@@ -239,7 +242,7 @@ fn edits(drift: &Drift) -> Vec<Edit> {
         path: path.to_owned(),
         mode: None,
         owner: None,
-        patch: String::new(),
+        edit: None,
     };
     match (&drift.applied, &drift.live) {
         (

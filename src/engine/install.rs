@@ -9,7 +9,7 @@ use super::source::{Source, Wanted};
 use super::{Engine, EngineError, Lock};
 use crate::expand;
 use crate::host::gather;
-use crate::model::UfwFacts;
+use crate::model::{Span, UfwFacts};
 use crate::plan::{self, Plan};
 use crate::resource::{Desired, Keep, Mount, Resource};
 use crate::stack::{Site, SiteContent, Stack};
@@ -23,6 +23,18 @@ pub struct Request {
     pub asked: Vec<String>,
     /// What is in the way may be taken over.
     pub adopt: bool,
+    /// It goes back by itself unless somebody confirms it within that time.
+    pub confirm_within: Option<Span>,
+}
+
+impl Request {
+    /// The host as a generation had it.
+    pub fn to_generation(number: u64) -> Self {
+        Self {
+            source: Source::Generation(number),
+            ..Self::default()
+        }
+    }
 }
 
 /// A plan, with what it was made from.
@@ -32,13 +44,19 @@ pub struct Proposal {
     /// The stacks it makes true.
     pub stacks: Vec<Stack>,
     pub(super) snapshot: Snapshot,
-    desired: Vec<Desired>,
-    apt_trouble: Option<String>,
+    pub(super) desired: Vec<Desired>,
+    pub(super) apt_trouble: Option<String>,
 }
 
 impl Proposal {
+    /// What is wanted, but for what a hold keeps from being made.
+    fn unheld(&self) -> impl Iterator<Item = &Resource> {
+        let wanted = self.desired.iter().map(|desired| &desired.resource);
+        wanted.filter(|resource| !self.plan.is_held(&resource.id()))
+    }
+
     /// What of somebody else's is in the way.
-    fn conflicts(&self) -> Vec<String> {
+    pub(super) fn conflicts(&self) -> Vec<String> {
         self.plan
             .conflicts()
             .map(|step| format!("  {}: {}", step.id, step.change.reason))
@@ -149,7 +167,7 @@ impl Engine<'_> {
             orphan.first |= shares_a_volume(&orphan.resource, &desired);
         }
         Ok(Proposal {
-            plan: plan::make(&desired, &observed, &knowledge),
+            plan: self.leave_held(plan::make(&desired, &observed, &knowledge))?,
             stacks,
             snapshot,
             desired,
@@ -169,7 +187,16 @@ impl Engine<'_> {
         request: &Request,
     ) -> Result<Installed, EngineError> {
         let _lock = Lock::take(&self.layout.lock)?;
+        self.refuse_while_pending()?;
         self.recover_locked(false)?;
+        self.install_locked(agreed, request)
+    }
+
+    pub(super) fn install_locked(
+        &self,
+        agreed: Option<&Plan>,
+        request: &Request,
+    ) -> Result<Installed, EngineError> {
         let mut receipt = self.receipt()?;
         let current = self.propose_with(request, &receipt)?;
         if agreed.is_some_and(|agreed| *agreed != current.plan) {
@@ -188,7 +215,10 @@ impl Engine<'_> {
                 snapshot: &current.snapshot,
                 found: self.what_was_right(&current, is_lost, &receipt)?,
             };
-            self.apply(run, &current.plan, &mut receipt, &mut gains)?;
+            let back_to = receipt.generation;
+            self.under_confirmation(request.confirm_within, back_to, || {
+                self.apply(run, &current.plan, &mut receipt, &mut gains)
+            })?;
         }
         Ok(Installed {
             accounts: gains.accounts,
@@ -204,9 +234,13 @@ impl Engine<'_> {
         Ok(self.unfinished()?.is_none() && self.is_recorded(proposal, &self.receipt()?)?)
     }
 
-    fn is_recorded(&self, proposal: &Proposal, receipt: &Receipt) -> Result<bool, EngineError> {
-        let is_known = |d: &Desired| receipt.knows(&d.resource);
-        if !proposal.plan.is_empty() || !proposal.desired.iter().all(is_known) {
+    pub(super) fn is_recorded(
+        &self,
+        proposal: &Proposal,
+        receipt: &Receipt,
+    ) -> Result<bool, EngineError> {
+        let is_known = |resource: &Resource| receipt.knows(resource);
+        if !proposal.plan.is_empty() || !proposal.unheld().all(is_known) {
             return Ok(false);
         }
         // A generation of old, or one that was collected, is no reason to fail.
@@ -215,7 +249,7 @@ impl Engine<'_> {
     }
 
     /// What needs no change is in the receipt too: as ours if it bears our mark, else as having been there.
-    fn what_was_right(
+    pub(super) fn what_was_right(
         &self,
         proposal: &Proposal,
         is_lost: bool,
@@ -223,7 +257,7 @@ impl Engine<'_> {
     ) -> Result<Vec<(Resource, Prior)>, EngineError> {
         let planned: BTreeSet<_> = proposal.plan.steps.iter().map(|step| &step.id).collect();
         let mut found = Vec::new();
-        for Desired { resource, .. } in &proposal.desired {
+        for resource in proposal.unheld() {
             if receipt.knows(resource) || planned.contains(&resource.id()) {
                 continue;
             }

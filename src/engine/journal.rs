@@ -3,9 +3,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::prior::Prior;
+use super::receipt::Entry;
 use super::{Engine, EngineError};
 use crate::model::Mode;
-use crate::resource::{Action, PathState, Resource, ResourceId};
+use crate::resource::{Action, Owner, PathState, Resource, ResourceId};
 
 /// The version of the journal's form that this build writes.
 const VERSION: u32 = 2;
@@ -91,7 +92,11 @@ enum Line {
         id: ResourceId,
     },
     /// All is made and proven. What follows only removes what no stack asks for.
-    Commit {},
+    Commit {
+        /// What is still to be removed, and so in no generation's receipt.
+        #[serde(default)]
+        pending: Vec<Entry>,
+    },
     /// The run failed, and is being undone.
     Abort {},
 }
@@ -104,6 +109,8 @@ pub struct Unfinished {
     pub(super) records: Vec<Record>,
     /// It is past the point from where it is finished, not undone.
     pub is_committed: bool,
+    /// What it was about to remove then.
+    pub(super) pending: Vec<Entry>,
 }
 
 impl Unfinished {
@@ -114,7 +121,7 @@ impl Unfinished {
             .map_or("a run".into(), |begin| begin.verb.to_string())
     }
 
-    fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let mut run = Self::default();
         // A last line without its end was never acted on: what it speaks of waits for the disk.
         let whole = bytes
@@ -127,7 +134,10 @@ impl Unfinished {
                 Ok(Line::Begin(begin)) => run.begin = Some(begin),
                 Ok(Line::Step(record)) => run.records.push(*record),
                 Ok(Line::Done { .. }) => {}
-                Ok(Line::Commit {}) => run.is_committed = true,
+                Ok(Line::Commit { pending }) => {
+                    run.is_committed = true;
+                    run.pending = pending;
+                }
                 Ok(Line::Abort {}) => run.is_committed = false,
                 // The first version had bare records, and went forward from whatever was done.
                 Err(_) => {
@@ -169,8 +179,8 @@ impl Journal<'_> {
         self.done = Some(id);
     }
 
-    pub(super) fn commit(&mut self) -> Result<(), EngineError> {
-        self.line(&Line::Commit {})
+    pub(super) fn commit(&mut self, pending: Vec<Entry>) -> Result<(), EngineError> {
+        self.line(&Line::Commit { pending })
     }
 }
 
@@ -211,6 +221,20 @@ impl Engine<'_> {
             done: None,
         };
         journal.line(&Line::Abort {})
+    }
+
+    /// Cuts off the line that a killed run had begun to write: the next one would run on from it, and neither
+    /// could be read.
+    pub(super) fn cut_torn_line(&self) -> Result<(), EngineError> {
+        let path = self.journal_path();
+        let bytes = self.host.files.read(&path)?.unwrap_or_default();
+        let end = bytes.iter().rposition(|byte| *byte == b'\n');
+        let whole = end.map_or(0, |end| end + 1);
+        if whole == bytes.len() {
+            return Ok(());
+        }
+        let files = &self.host.files;
+        Ok(files.write(&path, &bytes[..whole], Mode(0o600), &Owner::root())?)
     }
 
     /// Keeps the journal of a run that is over with the generation that it made.

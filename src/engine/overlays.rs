@@ -10,6 +10,9 @@ use crate::model::Mode;
 use crate::resource::{Content, Desired, File, Owner, Resource};
 use crate::stack::Overlay;
 
+/// Of a clash that is shown.
+const CLASH_LINES: usize = 20;
+
 impl Engine<'_> {
     /// The overlays of a snapshot.
     pub(super) fn overlays(&self, snapshot: &Snapshot) -> Result<Vec<Overlay>, EngineError> {
@@ -37,7 +40,7 @@ impl Engine<'_> {
         let edited = |path: &Path, text: &str| match overlays.get(path) {
             Some(overlay) => overlay
                 .apply(text)
-                .map_err(|reason| self.misfit(path, &reason)),
+                .map_err(|clash| self.misfit(path, &clash)),
             None => Ok(text.to_owned()),
         };
         for Desired { resource, .. } in desired {
@@ -71,16 +74,24 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn misfit(&self, path: &Path, reason: &str) -> EngineError {
+    fn misfit(&self, path: &Path, clash: &str) -> EngineError {
         let file = self.layout.etc.join(overlay_name(path));
+        let lines = clash
+            .lines()
+            .skip_while(|line| !line.starts_with("<<<<<<<"));
+        let mut shown: Vec<&str> = lines.take(CLASH_LINES).collect();
+        if let Some(end) = shown.iter().position(|line| line.starts_with(">>>>>>>")) {
+            shown.truncate(end + 1);
+        }
         EngineError::NotReady {
             what: format!(
-                "{}: your edit of {} does not fit what the stacks make of it now: {reason}",
+                "{}: your edit of {} and what the stacks make of it now change the same lines:\n{}",
                 file.display(),
-                path.display()
+                path.display(),
+                shown.join("\n")
             ),
             help: format!(
-                "change `patch` there, or remove {} to give the edit up",
+                "change `text` and `base` there so that they differ in other lines, or remove {} to give the edit up",
                 file.display()
             ),
         }

@@ -57,6 +57,9 @@ pub enum Prior {
     Nginx {
         /// Our paths and the rivals' links.
         paths: BTreeMap<PathBuf, PathPrior>,
+        /// What was ours and no longer is: for an undo of the run, and for no receipt.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        stale: BTreeMap<PathBuf, PathPrior>,
         /// The unit was active.
         active: bool,
     },
@@ -212,12 +215,16 @@ impl Engine<'_> {
             (Resource::Nginx(tree), Observed::Nginx(state)) => {
                 let mut paths = BTreeMap::new();
                 let rivals = state.rivals.iter().map(|rival| &rival.path);
-                // Not what is stale: it is ours, and nobody's to be given back.
+                let mut stale = BTreeMap::new();
+                for path in &state.stale {
+                    stale.insert(path.clone(), self.capture_path(path)?);
+                }
                 for path in tree.files.keys().chain(tree.links.keys()).chain(rivals) {
                     paths.insert(path.clone(), self.capture_path(path)?);
                 }
                 Prior::Nginx {
                     paths,
+                    stale,
                     active: state.running,
                 }
             }
@@ -265,6 +272,11 @@ impl Engine<'_> {
                 });
                 Prior::Brought { packages }
             }
+            (_, Prior::Nginx { paths, active, .. }) => Prior::Nginx {
+                paths,
+                stale: BTreeMap::new(),
+                active,
+            },
             (_, prior) => prior,
         })
     }
@@ -326,6 +338,7 @@ mod tests {
         };
         let nginx = |paths: Vec<(&str, PathPrior)>| Prior::Nginx {
             paths: paths.into_iter().map(|(p, x)| (p.into(), x)).collect(),
+            stale: BTreeMap::new(),
             active: true,
         };
         let tree = Resource::Nginx(NginxTree {

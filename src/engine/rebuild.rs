@@ -122,10 +122,7 @@ impl Engine<'_> {
         )?;
         let mut found = Vec::new();
         for item in wanted.files.into_iter().chain(desired) {
-            // A directory only goes if it is empty.
-            let is_ours = matches!(item.resource, Resource::Directory(_))
-                || self.is_marked(&item.resource, true)?;
-            let prior = if is_ours {
+            let prior = if self.is_marked(&item.resource, true)? {
                 Prior::Absent
             } else {
                 Prior::Present

@@ -7,7 +7,7 @@ use super::generations::{json, read_json};
 use super::prior::Prior;
 use super::{Engine, EngineError};
 use crate::model::Mode;
-use crate::plan::{Knowledge, Orphan};
+use crate::plan::{Knowledge, Orphan, Plan};
 use crate::resource::{Owner, Resource, ResourceId};
 
 /// The version of the receipt's form that this build writes.
@@ -79,6 +79,20 @@ impl Receipt {
     /// Forgets a resource that is gone.
     pub(super) fn forget(&mut self, id: &ResourceId) {
         self.entries.retain(|entry| entry.id != *id);
+    }
+
+    /// Itself as it will be when the plan's removals are done, and what they will have removed.
+    pub(super) fn split(&self, plan: &Plan) -> (Self, Vec<Entry>) {
+        let leaves = |entry: &Entry| {
+            let mut steps = plan.steps.iter().filter(|step| step.after_commit);
+            steps.any(|step| step.id == entry.id)
+        };
+        let (pending, entries) = self.entries.iter().cloned().partition(leaves);
+        let recorded = Self {
+            entries,
+            ..self.clone()
+        };
+        (recorded, pending)
     }
 
     /// What it has of a resource's name.

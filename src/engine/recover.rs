@@ -54,6 +54,7 @@ impl Engine<'_> {
             return Ok(None);
         };
         self.sweep_temporaries(&run)?;
+        self.cut_torn_line()?;
         let what = run.what();
         let Some(begin) = &run.begin else {
             // Its first line never reached the disk, or it is of the first version.
@@ -73,7 +74,9 @@ impl Engine<'_> {
             }));
         }
         if run.is_committed {
-            let receipt = self.generation_receipt(begin.generation)?;
+            let mut receipt = self.generation_receipt(begin.generation)?;
+            // What it may not have removed yet is an orphan once more.
+            receipt.entries.extend(run.pending.iter().cloned());
             self.record_run(&receipt)?;
             return Ok(Some(Recovered::Finished { what }));
         }
@@ -137,7 +140,11 @@ impl Engine<'_> {
     fn sweep_temporaries(&self, run: &Unfinished) -> Result<(), EngineError> {
         let files = &self.host.files;
         files.remove_tree(&self.layout.state.join("stage"))?;
-        let own = [self.receipt_path(), self.generation_path_of(run)];
+        let own = [
+            self.receipt_path(),
+            self.generation_path_of(run),
+            self.journal_path(),
+        ];
         let steps = run.records.iter().flat_map(paths);
         for path in own.into_iter().chain(steps) {
             files.sweep(&path)?;
@@ -221,7 +228,9 @@ fn paths(record: &Record) -> Vec<PathBuf> {
         _ => {}
     }
     match &record.prior {
-        Prior::Nginx { paths, .. } => found.extend(paths.keys().cloned()),
+        Prior::Nginx { paths, stale, .. } => {
+            found.extend(paths.keys().chain(stale.keys()).cloned());
+        }
         Prior::Unit {
             alias: Some(AliasPrior { path, drop_ins, .. }),
             ..

@@ -23,6 +23,8 @@ impl Engine<'_> {
                     note(&record.resource, self.undo_removal(record))
                 }
                 (Resource::Package(_), _) => {}
+                // Docker keeps an image as long as a container is made from it: below.
+                (Resource::Image(_), _) => {}
                 // Was ours and ran: its files come back first, then it starts again, below.
                 (
                     Resource::Unit(_),
@@ -86,6 +88,15 @@ impl Engine<'_> {
                 }
                 _ => {}
             }
+        }
+        let images = records.iter().rev().filter(|record| {
+            matches!(record.resource, Resource::Image(_)) && record.action != Action::Remove
+        });
+        for Record {
+            resource, prior, ..
+        } in images
+        {
+            note(resource, self.undo_one(resource, prior));
         }
         left
     }
@@ -293,6 +304,10 @@ impl Engine<'_> {
             Prior::Nginx { paths, .. } => Some(paths),
             _ => None,
         };
+        let stale = match prior {
+            Prior::Nginx { stale, .. } => Some(stale),
+            _ => None,
+        };
         let before = |path: &Path| paths.and_then(|paths| paths.get(path)).unwrap_or(&absent);
         // Links first, so that no half of ours is ever enabled.
         for path in tree.links.keys().chain(tree.files.keys()) {
@@ -302,6 +317,9 @@ impl Engine<'_> {
             if !tree.links.contains_key(path) && !tree.files.contains_key(path) {
                 self.restore_path(path, prior)?;
             }
+        }
+        for (path, prior) in stale.into_iter().flatten() {
+            self.restore_path(path, prior)?;
         }
         Ok(())
     }

@@ -44,6 +44,10 @@ impl Engine<'_> {
         if let Err(error) = self.recover_locked(true) {
             left.notes.push(format!("a run that did not end: {error}"));
         }
+        // What waited to be confirmed goes like all the rest, and what was held is held no more.
+        if let Err(error) = self.disarm().and_then(|()| self.forget_holds()) {
+            left.failed.push(error.to_string());
+        }
         let mut receipt = self.receipt_or_rebuilt(&mut left)?;
         if receipt.entries.is_empty() {
             self.finish(purge, &receipt, &mut left)?;
@@ -288,6 +292,10 @@ impl Engine<'_> {
             return self.close_journal();
         }
         files.remove_tree(&self.layout.state)?;
+        if purge.data && receipt.spares_blobs {
+            // What no receipt speaks of any more: the folder is Tavern's, and so is all that is in it.
+            files.remove_tree(&self.layout.etc)?;
+        }
         // Forgotten by an earlier uninstall that kept what was in them.
         for folder in [
             self.layout.credentials(),

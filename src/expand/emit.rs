@@ -24,7 +24,7 @@ pub struct EmitError {
     source: Error,
 }
 
-const TEMPLATES: [(&str, Language, &str); 9] = [
+const TEMPLATES: [(&str, Language, &str); 11] = [
     (
         "http.conf",
         Language::Nginx,
@@ -54,6 +54,16 @@ const TEMPLATES: [(&str, Language, &str); 9] = [
         "app.service",
         Language::Systemd,
         include_str!("../../units/app.service"),
+    ),
+    (
+        "revert.service",
+        Language::Systemd,
+        include_str!("../../units/revert.service"),
+    ),
+    (
+        "revert.timer",
+        Language::Systemd,
+        include_str!("../../units/revert.timer"),
     ),
     (
         "redis.conf",

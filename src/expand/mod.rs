@@ -8,6 +8,7 @@ mod container;
 mod emit;
 mod nginx;
 mod pages;
+mod revert;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -20,6 +21,7 @@ pub use app::base_path;
 pub use emit::EmitError;
 pub use nginx::{main_conf, retold, tree as nginx_tree, without_generation};
 pub use pages::page;
+pub use revert::{RevertUnits, revert_units};
 
 /// Where nginx listens.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -55,6 +55,14 @@ pub enum HostError {
     /// nginx refuses its configuration.
     #[error("nginx refuses its configuration: {0}")]
     Nginx(String),
+    /// A directory that is no image to install into.
+    #[error("{what}")]
+    NoImage {
+        /// What is wrong with it.
+        what: String,
+        /// What to do.
+        help: &'static str,
+    },
     /// A user or group that does not exist.
     #[error("there is no {0}")]
     NoAccount(String),
@@ -109,7 +117,7 @@ impl HostError {
             Self::Failed { program, args, .. } | Self::Timeout { program, args, .. } => {
                 Some(format!("`sudo {program} {args}` should show the same; `journalctl -e` may have more"))
             }
-            Self::Docker { help, .. } => Some((*help).into()),
+            Self::Docker { help, .. } | Self::NoImage { help, .. } => Some((*help).into()),
             Self::Nginx(_) => Some("`sudo nginx -t` shows the same; mend that file first, Tavern does not touch it".into()),
             _ => None,
         }

@@ -5,8 +5,8 @@ use super::packages::reason;
 use super::{Host, HostError, Invocation, Listener};
 use crate::model::{Facts, NginxVersion, UfwFacts};
 
-const BINARY: &str = "/usr/local/bin/tavernctl";
-const PACKAGED_BINARY: &str = "/usr/bin/tavernctl";
+pub(super) const BINARY: &str = "/usr/local/bin/tavernctl";
+pub(super) const PACKAGED_BINARY: &str = "/usr/bin/tavernctl";
 
 /// Reads what the plan must know of the host.
 ///
@@ -34,7 +34,7 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
     let ufw = host.firewall.state()?;
     // Asked only where it matters: the plan of a host without a firewall need not wait for it.
     let ssh_ports = match ufw {
-        UfwFacts::Active => ssh_ports(&host.net.listeners(), &ssh_socket(host)),
+        UfwFacts::Active => ssh_ports(host),
         UfwFacts::Inactive => Vec::new(),
     };
     Ok(Facts {
@@ -86,7 +86,11 @@ fn candidates(host: &Host, missing: &[&str]) -> Result<(Candidates, Option<Strin
 }
 
 /// The ports that lead to sshd: its own, and those that systemd holds for it (Ubuntu's `ssh.socket`).
-fn ssh_ports(listeners: &[Listener], socket: &str) -> Vec<u16> {
+pub fn ssh_ports(host: &Host) -> Vec<u16> {
+    ports_of_sshd(&host.net.listeners(), &ssh_socket(host))
+}
+
+fn ports_of_sshd(listeners: &[Listener], socket: &str) -> Vec<u16> {
     let own = listeners
         .iter()
         .filter(|listener| !listener.address.is_loopback())
@@ -144,7 +148,7 @@ mod tests {
         ];
         let socket =
             "ActiveState=active\nListen=0.0.0.0:2222 (Stream)\nListen=[::]:2222 (Stream)\n";
-        assert_eq!(ssh_ports(&listeners, socket), [2200, 2222]);
-        assert_eq!(ssh_ports(&listeners, ""), [2200]);
+        assert_eq!(ports_of_sshd(&listeners, socket), [2200, 2222]);
+        assert_eq!(ports_of_sshd(&listeners, ""), [2200]);
     }
 }

@@ -1,6 +1,9 @@
 use std::path::Path;
 
-use super::{Files as _, HostError, Invocation, Processes as _, RealFiles, RealProcesses};
+use super::{
+    Entrance, Files as _, HostError, Invocation, Processes as _, RealFiles, RealProcesses,
+    Reception, doorstep,
+};
 use crate::model::UfwFacts;
 
 /// The firewall. ufw if the operator enabled it; never enabled from here.
@@ -23,6 +26,19 @@ pub trait Firewall: Send + Sync {
     /// When its rules cannot be read.
     fn is_open_to_some(&self, port: u16) -> Result<bool, HostError>;
 
+    /// Whether a TCP port is let in over IPv6 from anywhere; false where IPv6 is not left to the firewall.
+    ///
+    /// # Errors
+    /// When its rules cannot be read.
+    fn is_open_over_ipv6(&self, port: u16) -> Result<bool, HostError>;
+
+    /// Opens a new connection to each entrance, from where the rules for others hold. The answers are in the order
+    /// of the questions.
+    ///
+    /// # Errors
+    /// When it cannot be tried: no `ip`, no right to make a network namespace.
+    fn knock(&self, entrances: &[Entrance]) -> Result<Vec<Reception>, HostError>;
+
     /// Lets a TCP port in.
     ///
     /// # Errors
@@ -40,20 +56,22 @@ pub trait Firewall: Send + Sync {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealFirewall;
 
+/// What `ufw.conf` says.
+pub(super) fn ufw_state(text: &str) -> UfwFacts {
+    if text.lines().any(|line| line.trim() == "ENABLED=yes") {
+        UfwFacts::Active
+    } else {
+        UfwFacts::Inactive
+    }
+}
+
 impl Firewall for RealFirewall {
     // From its files: `ufw status` takes longer than all other questions of a plan together.
     fn state(&self) -> Result<UfwFacts, HostError> {
         let text = RealFiles
             .read(Path::new("/etc/ufw/ufw.conf"))?
             .unwrap_or_default();
-        let enabled = String::from_utf8_lossy(&text)
-            .lines()
-            .any(|line| line.trim() == "ENABLED=yes");
-        Ok(if enabled {
-            UfwFacts::Active
-        } else {
-            UfwFacts::Inactive
-        })
+        Ok(ufw_state(&String::from_utf8_lossy(&text)))
     }
 
     fn is_open(&self, port: u16) -> Result<bool, HostError> {
@@ -71,6 +89,19 @@ impl Firewall for RealFirewall {
             }
         }
         Ok(false)
+    }
+
+    fn is_open_over_ipv6(&self, port: u16) -> Result<bool, HostError> {
+        let settings = rules("/etc/default/ufw")?;
+        let is_told = settings.lines().any(|line| {
+            let value = line.trim().strip_prefix("IPV6=");
+            value.is_some_and(|value| value.trim_matches(['"', '\'']).eq_ignore_ascii_case("yes"))
+        });
+        Ok(is_told && rules_open(&rules("/etc/ufw/user6.rules")?, port, Source::Anywhere))
+    }
+
+    fn knock(&self, entrances: &[Entrance]) -> Result<Vec<Reception>, HostError> {
+        doorstep::knock(entrances)
     }
 
     fn open(&self, port: u16) -> Result<(), HostError> {

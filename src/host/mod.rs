@@ -9,6 +9,7 @@ mod docker;
 mod docker_body;
 mod docker_engine;
 mod docker_error;
+mod doorstep;
 mod error;
 mod events;
 mod facts;
@@ -24,16 +25,26 @@ mod nginx_setup;
 mod packages;
 mod private_dir;
 mod process;
+mod rooted;
+mod rooted_accounts;
+mod rooted_closed;
+mod rooted_facts;
+mod rooted_files;
+mod rooted_nginx;
+mod rooted_packages;
+mod rooted_systemd;
+mod session;
 mod systemd;
 
 pub use accounts::{Accounts, RealAccounts};
 pub use children::{Child, listen, tether};
-pub use clock::{Clock, RealClock};
+pub use clock::{Clock, RealClock, Uptime};
 pub use docker::{ContainerSpec, Docker, FoundContainer, FoundVolume};
 pub use docker_engine::RealDocker;
+pub use doorstep::{Entrance, Reception};
 pub use error::HostError;
 pub use events::{Event, Events};
-pub use facts::gather;
+pub use facts::{gather, ssh_ports};
 pub use files::{Files, RealFiles, Space};
 pub use firewall::{Firewall, RealFirewall};
 pub use http::{Answer, Door, Http, RealHttp, Request};
@@ -43,6 +54,12 @@ pub use nginx_setup::{NginxSetup, Workers};
 pub use packages::{Packages, RealPackages};
 pub use private_dir::PrivateDir;
 pub use process::{Invocation, Outcome, Processes, RealProcesses};
+pub use rooted::Root;
+pub use rooted_accounts::RootedAccounts;
+pub use rooted_facts::gather_rooted;
+pub use rooted_files::RootedFiles;
+pub use rooted_packages::RootedPackages;
+pub use session::{Logins, RealLogins, Session, Sessions};
 pub use systemd::{RealSystemd, Systemd, UnitReport};
 
 /// The machine, as a set of doors.
@@ -69,6 +86,8 @@ pub struct Host {
     pub http: Box<dyn Http>,
     /// The time.
     pub clock: Box<dyn Clock>,
+    /// Who is logged in.
+    pub logins: Box<dyn Logins>,
 }
 
 impl Host {
@@ -86,6 +105,7 @@ impl Host {
             net: Box::new(RealNet),
             http: Box::new(RealHttp),
             clock: Box::new(RealClock),
+            logins: Box::new(RealLogins),
         }
     }
 }

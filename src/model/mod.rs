@@ -9,6 +9,7 @@ mod image;
 mod mode;
 mod name;
 mod paths;
+mod span;
 mod url_path;
 
 pub use cidr::Cidr;
@@ -18,6 +19,7 @@ pub use image::ImageRef;
 pub use mode::Mode;
 pub use name::Name;
 pub use paths::Layout;
+pub use span::Span;
 pub use url_path::UrlPath;
 
 /// Why a value of the stack file is refused: the sentence and what to do about it.

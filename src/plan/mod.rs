@@ -1,5 +1,6 @@
 //! Desired and observed become an ordered plan: plain data that can be shown, stored and compared.
 
+mod held;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use crate::resource::{
     Action, Change, Claim, ContainerState, Desired, Observed, Resource, ResourceId,
 };
 
+pub use held::HeldStep;
 pub use text::{Diffs, render, unified};
 
 /// One change to one resource.
@@ -36,6 +38,9 @@ pub struct Step {
 pub struct Plan {
     /// In the order they are applied.
     pub steps: Vec<Step>,
+    /// What waits until a hold ends.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldStep>,
 }
 
 /// What the receipt knows that bears on a plan.
@@ -65,7 +70,7 @@ pub struct Orphan {
 }
 
 impl Plan {
-    /// Whether the host is as it should be.
+    /// Whether there is nothing to do, but for what is held.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
@@ -124,7 +129,10 @@ pub fn make(
         .unwrap_or(steps.len());
     steps.splice(before..before, first.into_iter().map(removal));
     steps.extend(last.into_iter().map(removal));
-    Plan { steps }
+    Plan {
+        steps,
+        held: Vec::new(),
+    }
 }
 
 fn removal(orphan: &Orphan) -> Step {

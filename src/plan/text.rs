@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use similar::TextDiff;
 
-use super::Plan;
+use super::{HeldStep, Plan};
 use crate::resource::Action;
 
 /// Which texts are shown below the steps.
@@ -17,6 +17,9 @@ pub enum Diffs {
 /// The plan as a person reads it: a line a step, with diffs below.
 pub fn render(plan: &Plan, diffs: Diffs) -> String {
     let mut text = String::new();
+    for HeldStep { step, held } in &plan.held {
+        let _ = writeln!(text, "‖ {}  ({held}: {})", step.id, step.change.reason);
+    }
     for step in &plan.steps {
         let _ = writeln!(
             text,

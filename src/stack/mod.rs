@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use crate::model::{Cidr, HostPattern, ImageRef, Name, UrlPath};
 
-pub use overlay::Overlay;
+pub use overlay::{Edit, Overlay};
 pub use report::StackError;
 pub use validate::parse;
 

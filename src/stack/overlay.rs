@@ -16,9 +16,20 @@ pub struct Overlay {
     /// `user:group`, if it is not what Tavern gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// A unified diff from what the stacks make.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub patch: String,
+    /// What the owner made of its text, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<Edit>,
+}
+
+/// A text before and after an edit. The whole of both: a patch alone could land in the wrong place once the lines
+/// around it change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edit {
+    /// What the owner made of it.
+    pub text: String,
+    /// What the stacks had made when it was kept.
+    pub base: String,
 }
 
 impl Overlay {
@@ -54,16 +65,15 @@ impl Overlay {
 
     /// The edit that leads from one text to another.
     pub fn between(path: PathBuf, base: &str, edited: &str) -> Self {
-        let patch = if base == edited {
-            String::new()
-        } else {
-            diffy::create_patch(base, edited).to_string()
+        let edit = Edit {
+            text: edited.to_owned(),
+            base: base.to_owned(),
         };
         Self {
             path,
             mode: None,
             owner: None,
-            patch,
+            edit: (base != edited).then_some(edit),
         }
     }
 
@@ -81,17 +91,16 @@ impl Overlay {
         (bits <= 0o7777).then_some(bits)
     }
 
-    /// The text with the edit; the reason where it does not fit any more.
+    /// What the stacks make now, with the edit carried over to it. Where both changed the same lines it does not fit:
+    /// then the text with both, between marks.
     ///
     /// # Errors
-    /// When the lines that it changes are not there.
-    pub fn apply(&self, base: &str) -> Result<String, String> {
-        if self.patch.is_empty() {
-            return Ok(base.to_owned());
+    /// That text.
+    pub fn apply(&self, made: &str) -> Result<String, String> {
+        match &self.edit {
+            None => Ok(made.to_owned()),
+            Some(edit) => diffy::merge(&edit.base, &edit.text, made),
         }
-        let patch =
-            diffy::Patch::from_str(&self.patch).map_err(|error| format!("`patch`: {error}"))?;
-        diffy::apply(base, &patch).map_err(|error| error.to_string())
     }
 }
 
@@ -114,7 +123,11 @@ mod tests {
         // Other lines may change, and so be carried on.
         let newer = format!("zero\n{base}");
         assert_eq!(read.apply(&newer).unwrap(), format!("zero\n{edited}"));
-        assert!(read.apply("nothing of it\n").is_err());
+        // Also right beside the edit's context, but not in it.
+        let newer = base.replace("four", "4");
+        assert_eq!(read.apply(&newer).unwrap(), edited.replace("four", "4"));
+        let clash = read.apply(&base.replace("six", "VI")).unwrap_err();
+        assert!(clash.contains("VI") && clash.contains("<<<<<<<"), "{clash}");
         assert_eq!(read.mode_bits(), Some(0o640));
     }
 
@@ -125,7 +138,7 @@ mod tests {
             "path = \"/etc/x\"\nmode = \"rw\"",
             "path = \"/etc/x\"\nowner = \"root\"",
             "path = \"/etc/x\"\nunknown = 1",
-            "patch = \"\"",
+            "path = \"/etc/x\"\n[edit]\ntext = \"\"",
         ] {
             assert!(
                 Overlay::parse(Path::new("x.toml"), text.as_bytes()).is_err(),

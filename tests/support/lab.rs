@@ -22,6 +22,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -115,15 +116,23 @@ pub struct Host {
 impl Host {
     /// Boots a fresh host, whose host name is `name`.
     pub fn boot(image: Image, name: &str) -> Host {
-        Host::boot_on(image, name, &[])
+        Host::start(image.ready(), name, &[])
+    }
+
+    /// Boots a copy of a root file system that a host packed.
+    pub fn boot_tree(tree: &Tree, name: &str) -> Host {
+        Host::start(&tree.0, name, &[])
     }
 
     /// Boots a host that has directories of this machine, each as `OURS:THERE`.
     pub fn boot_on(image: Image, name: &str, directories: &[String]) -> Host {
+        Host::start(image.ready(), name, directories)
+    }
+
+    fn start(reference: &str, name: &str, directories: &[String]) -> Host {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         sweep();
         network();
-        let reference = image.ready();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let host = Host {
             container: format!("tavern-lab-{name}-{}-{count}", std::process::id()),
@@ -270,6 +279,64 @@ impl Host {
         }
     }
 
+    /// Unpacks the root file system of an image into a directory of this host.
+    pub fn unpack(&self, image: Image, directory: &str) {
+        let source = docker_ok(
+            &["create", "--label", "tavern-lab=1", image.ready()],
+            DOCKER,
+        );
+        let mut export = Command::new("docker")
+            .args(["export", source.trim()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("docker export");
+        let tar = export.stdout.take().map(OwnedFd::from).unwrap();
+        self.ok(&format!("mkdir -p {directory}"));
+        let output = self.exec(
+            &["tar", "-x", "-C", directory],
+            Stdin::File(File::from(tar)),
+        );
+        let exported = export.wait().unwrap().success();
+        remove(source.trim());
+        assert!(
+            exported && output.success(),
+            "unpack {}\n{output}",
+            image.name()
+        );
+    }
+
+    /// Packs a root file system in a directory of this host, so that hosts can boot it.
+    pub fn pack(&self, directory: &str) -> Tree {
+        let mut pack = Command::new("docker")
+            .args(["exec", &self.container, "tar", "-c", "-C", directory, "."])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("docker exec");
+        let tar = pack.stdout.take().map(OwnedFd::from).unwrap();
+        let reference = format!("{}-tree", self.container);
+        // As `import_host` in `tests/lab/images`.
+        let output = docker(
+            &[
+                "import",
+                "--change",
+                r#"CMD ["/bin/sh", "-c", "mount --make-rshared / && exec /sbin/init"]"#,
+                "--change",
+                "ENV container=docker SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
+                "--change",
+                "VOLUME /var/lib/docker",
+                "--change",
+                "LABEL tavern-lab=1",
+                "-",
+                &reference,
+            ],
+            Stdin::File(File::from(tar)),
+            EXEC,
+        );
+        let packed = pack.wait().unwrap().success();
+        assert!(packed && output.success(), "pack {directory}\n{output}");
+        Tree(reference)
+    }
+
     fn wait_booted(&self) {
         let state = self.wait("systemd to be up", BOOT, || {
             let output = self.run(&["systemctl", "is-system-running"]);
@@ -322,6 +389,23 @@ impl Host {
         let mut args = vec!["exec", "--interactive", &self.container];
         args.extend(argv);
         docker(&args, stdin, EXEC)
+    }
+}
+
+/// A root file system that hosts can boot; dropping it removes it.
+#[derive(Debug)]
+pub struct Tree(String);
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        let removed = Command::new("docker")
+            .args(["image", "rm", "--force", &self.0])
+            .stdin(Stdio::null())
+            .output();
+        match removed {
+            Ok(output) if output.status.success() => {}
+            other => eprintln!("docker image rm {}: {other:?}", self.0),
+        }
     }
 }
 

@@ -1,102 +1,98 @@
 //! A plan is exact: what it prints is what is done, and then nothing is left to do.
 
-use proptest::strategy::{Strategy as _, ValueTree as _};
-use proptest::test_runner::TestRunner;
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::pairs::{Stack, files, pair};
 use super::rig::{Rig, printed, unlike};
+use crate::engine::EngineError;
 use crate::host::memory::MemoryHost;
 
-fn machine(ufw: bool) -> Rig {
-    let rig = Rig::new(MemoryHost::prepared());
-    if ufw {
-        rig.memory.machine().enable_ufw();
-    }
-    rig
+/// Pairs for each of the two tests, which run at the same time.
+const PAIRS: u32 = 256;
+
+/// What a pair of hosts says of the engine.
+type Verdict = Result<(), TestCaseError>;
+
+fn fault<T>(when: &str, why: impl std::fmt::Display) -> Result<T, TestCaseError> {
+    Err(TestCaseError::fail(format!("{when}: {why}")))
 }
 
-fn exact(first: &[Stack], second: &[Stack], ufw: bool) -> Result<(), String> {
+/// Two stacks that ask for the same thing are refused, and so are no pair.
+fn or_clash<T>(when: &str, result: Result<T, EngineError>) -> Result<T, TestCaseError> {
+    match result {
+        Err(EngineError::Clash(_)) => Err(TestCaseError::reject("a clash")),
+        Err(error) => fault(when, error),
+        Ok(value) => Ok(value),
+    }
+}
+
+/// The first hosts' stacks on a machine, then the second's, then the first's again.
+fn exact(first: &[Stack], second: &[Stack], machine: impl Fn() -> MemoryHost) -> Verdict {
     let (first, second) = (files(first), files(second));
-    let rig = machine(ufw);
+    let right = |when: &str, rig: &Rig| rig.is_right().or_else(|why| fault(when, why));
+    let rig = Rig::new(machine());
     rig.declare(&first);
-    rig.install(None)
-        .map_err(|error| format!("first install: {error}"))?;
-    rig.is_right()
-        .map_err(|why| format!("first install, {why}"))?;
+    or_clash("the first install", rig.install(None))?;
+    right("after the first install", &rig)?;
     let before = rig.picture();
 
     rig.declare(&second);
-    let plan = rig.plan().map_err(|error| format!("plan: {error}"))?;
-    let mut once = std::collections::BTreeSet::new();
+    let plan = or_clash("the plan", rig.plan())?;
+    let mut once = BTreeSet::new();
     if let Some(step) = plan.steps.iter().find(|step| !once.insert(&step.id)) {
-        return Err(format!("planned twice: {}", step.id));
+        return fault("the plan", format!("{} is there twice", step.id));
     }
     let from = rig.journal_length();
-    rig.install(Some(&plan))
-        .map_err(|error| format!("install: {error}"))?;
-    let (said, done) = (printed(&plan), rig.journaled(from));
-    if said != done {
-        return Err(format!("printed {said:?}, did {done:?}"));
-    }
-    rig.is_right().map_err(|why| format!("install, {why}"))?;
+    or_clash("the second install", rig.install(Some(&plan)))?;
+    prop_assert_eq!(printed(&plan), rig.journaled(from));
+    right("after the second install", &rig)?;
 
     // However it came there, a host is what its stack files say.
-    let fresh = machine(ufw);
+    let fresh = Rig::new(machine());
     fresh.bring_secrets(&rig);
     fresh.declare(&second);
-    fresh
-        .install(None)
-        .map_err(|error| format!("install on a fresh host: {error}"))?;
-    let other = unlike(&fresh.picture(), &rig.picture());
-    if !other.is_empty() {
-        return Err(format!(
-            "another host than a fresh one: {}",
-            other.join("\n")
-        ));
-    }
+    or_clash("an install on a fresh host", fresh.install(None))?;
+    prop_assert_eq!(unlike(&fresh.picture(), &rig.picture()), no_difference());
 
     rig.declare(&first);
-    rig.install(None)
-        .map_err(|error| format!("way back: {error}"))?;
-    rig.is_right().map_err(|why| format!("way back, {why}"))?;
-    let unlike = unlike(&before, &rig.picture());
-    if unlike.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("way back leaves: {}", unlike.join("\n")))
+    or_clash("the way back", rig.install(None))?;
+    right("after the way back", &rig)?;
+    prop_assert_eq!(unlike(&before, &rig.picture()), no_difference());
+    Ok(())
+}
+
+fn no_difference() -> Vec<String> {
+    Vec::new()
+}
+
+/// Always the same pairs: what is found here is found again.
+fn for_pairs(seed: u8, machine: impl Fn() -> MemoryHost) {
+    let config = Config {
+        cases: PAIRS,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+    let verdict = TestRunner::new_with_rng(config, rng)
+        .run(&pair(), |(first, second)| exact(&first, &second, &machine));
+    if let Err(error) = verdict {
+        panic!("{error}");
     }
 }
 
 #[test]
-fn explore() {
-    let mut runner = TestRunner::deterministic();
-    let mut seen = std::collections::BTreeMap::<String, (usize, String)>::new();
-    let begun = std::time::Instant::now();
-    for _ in 0..600 {
-        let (first, second) = pair().new_tree(&mut runner).unwrap().current();
-        if let Err(why) = exact(&first, &second, true) {
-            let key: String = why.chars().take(150).collect();
-            let text = format!(
-                "{why}\n--- first {:?}\n--- second {:?}",
-                files(&first),
-                files(&second)
-            );
-            let entry = seen.entry(key).or_insert((0, text.clone()));
-            entry.0 += 1;
-            if text.len() < entry.1.len() {
-                entry.1 = text;
-            }
-        }
-    }
-    println!("{:?}", begun.elapsed());
-    for (key, (count, text)) in &seen {
-        println!("== {count} x {key}");
-        let _ = text;
-    }
-    for (key, (count, text)) in &seen {
-        println!(
-            "\n\n== {count} x {key}\n{}",
-            text.replace("\\n", "\n").replace("\\\"", "\"")
-        );
-    }
+fn a_plan_says_what_is_done_behind_a_firewall() {
+    for_pairs(1, || {
+        let memory = MemoryHost::prepared();
+        memory.machine().enable_ufw();
+        memory
+    });
+}
+
+#[test]
+fn a_plan_says_what_is_done_on_a_bare_host() {
+    for_pairs(2, MemoryHost::bare);
 }

@@ -3,3 +3,4 @@
 mod exactness;
 mod pairs;
 mod rig;
+mod sweep;

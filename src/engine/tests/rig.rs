@@ -1,7 +1,7 @@
 //! An engine on a machine in memory, and what its runs must leave.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
@@ -127,6 +127,24 @@ impl Rig {
         self.memory.machine().appended.len()
     }
 
+    /// The machine with all of that.
+    pub(super) fn whole_picture(&self) -> Picture {
+        self.memory.machine().picture(Path::new("nothing"))
+    }
+
+    /// The same machine in a world of its own.
+    pub(super) fn twin(&self) -> Self {
+        Self::new(self.memory.twin())
+    }
+
+    /// Whether a run has passed its commit since there were `from` lines in journals.
+    pub(super) fn has_committed(&self, from: usize) -> bool {
+        let machine = self.memory.machine();
+        let commit = b"{\"commit\":{}}\n";
+        let mut lines = machine.appended[from..].iter();
+        lines.any(|(_, bytes)| bytes.ends_with(commit))
+    }
+
     /// Nothing is left to do, nothing runs on what is no longer there, and looking again changes nothing.
     pub(super) fn is_right(&self) -> Result<(), String> {
         let stale = self.memory.machine().stale();
@@ -169,7 +187,7 @@ pub(super) fn printed(plan: &Plan) -> Vec<String> {
 }
 
 /// What is kept on purpose when nothing asks for it any more.
-const DATA: [&str; 7] = [
+const KEPT: [&str; 13] = [
     "/etc/tavern/credentials",
     "/etc/tavern/htpasswd",
     "/etc/tavern/tls",
@@ -177,16 +195,23 @@ const DATA: [&str; 7] = [
     "/var/log/nginx",
     "volume ",
     "image ",
+    // Packages stay.
+    "package docker",
+    "unit docker.service",
+    "/etc/systemd/system/multi-user.target.wants/docker.service",
+    "/usr/lib/systemd/system/docker.service",
+    "/usr/sbin/dockerd",
+    "/var/run/docker.sock",
 ];
 
 /// What tells two pictures apart that should be the same, but for data that was kept on the way, and for what is
 /// made of random bytes: of these only whose they are is compared.
 pub(super) fn unlike(before: &Picture, after: &Picture) -> Vec<String> {
-    let is_data = |name: &str| DATA.iter().any(|start| name.starts_with(start));
+    let is_kept = |name: &str| KEPT.iter().any(|start| name.starts_with(start));
     let plain = |picture: &Picture, also: &Picture| -> Picture {
         let entries = picture.iter();
         entries
-            .filter(|(name, _)| also.contains_key(*name) || !is_data(name))
+            .filter(|(name, _)| also.contains_key(*name) || !is_kept(name))
             .filter(|(name, _)| !name.starts_with("/etc/tavern/tls/"))
             .map(|(name, how)| (name.clone(), without_secrets(name, how)))
             .collect()
@@ -201,6 +226,11 @@ fn without_secrets(name: &str, how: &str) -> String {
         let mut lines: Vec<_> = how.lines().collect();
         lines.sort_unstable();
         return lines.join("\n");
+    }
+    if name.ends_with("/users.acl") {
+        // The hash of a random password.
+        let words = how.split(' ').filter(|word| !word.starts_with('#'));
+        return words.collect::<Vec<_>>().join(" ");
     }
     if name.ends_with("/passwords") {
         // Those of accounts that are gone go when their site or app is purged.

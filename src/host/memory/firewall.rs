@@ -3,7 +3,7 @@ use std::path::Path;
 use super::tree::Node;
 use super::{Machine, MemoryHost};
 use crate::host::firewall::{Source, rules_open};
-use crate::host::{Firewall, HostError};
+use crate::host::{Entrance, Firewall, HostError, Reception};
 use crate::model::UfwFacts;
 
 const SETTINGS: &str = "/etc/ufw/ufw.conf";
@@ -65,6 +65,27 @@ impl Firewall for MemoryHost {
         let machine = self.look();
         let opens = |(path, _)| rules_open(&machine.rules(path), port, Source::Somewhere);
         Ok(RULES.into_iter().any(opens))
+    }
+
+    fn is_open_over_ipv6(&self, port: u16) -> Result<bool, HostError> {
+        let rules = self.look().rules(RULES[1].0);
+        Ok(rules_open(&rules, port, Source::Anywhere))
+    }
+
+    fn knock(&self, entrances: &[Entrance]) -> Result<Vec<Reception>, HostError> {
+        let answer = |entrance: &Entrance| {
+            let open = if entrance.ipv6 {
+                self.is_open_over_ipv6(entrance.port)?
+            } else {
+                self.is_open(entrance.port)?
+            };
+            Ok(if open {
+                Reception::Open
+            } else {
+                Reception::Dropped
+            })
+        };
+        entrances.iter().map(answer).collect()
     }
 
     fn open(&self, port: u16) -> Result<(), HostError> {

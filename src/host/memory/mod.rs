@@ -42,7 +42,7 @@ enum Trap {
 pub(crate) struct Killed;
 
 /// All that the doors lead to.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Machine {
     /// Files, links, directories.
     pub(crate) tree: Tree,
@@ -102,6 +102,13 @@ impl MemoryHost {
         host
     }
 
+    /// The same machine in a world of its own, with nothing to trip over.
+    pub(crate) fn twin(&self) -> Self {
+        let mut machine = self.machine().clone();
+        machine.revive();
+        Self(Arc::new(Mutex::new(machine)))
+    }
+
     /// The doors that an engine is given.
     pub(crate) fn doors(&self) -> Host {
         Host {
@@ -116,6 +123,7 @@ impl MemoryHost {
             net: Box::new(self.clone()),
             http: Box::new(self.clone()),
             clock: Box::new(self.clone()),
+            logins: Box::new(self.clone()),
         }
     }
 

@@ -8,7 +8,8 @@ use time::OffsetDateTime;
 use super::MemoryHost;
 use super::systemd::{NGINX, PID};
 use crate::host::{
-    Answer, Clock, HostError, Http, Invocation, Listener, Net, Outcome, Processes, Request,
+    Answer, Clock, HostError, Http, Invocation, Listener, Logins, Net, Outcome, Processes, Request,
+    Session, Sessions, Uptime,
 };
 
 impl Net for MemoryHost {
@@ -76,5 +77,22 @@ fn no_such(invocation: &Invocation) -> HostError {
 impl Clock for MemoryHost {
     fn now(&self) -> OffsetDateTime {
         time::macros::datetime!(2026-11-20 12:00 UTC)
+    }
+
+    fn uptime(&self) -> Result<Uptime, HostError> {
+        Ok(Uptime {
+            boot: "the only one".to_owned(),
+            length: std::time::Duration::from_secs(60),
+        })
+    }
+}
+
+impl Logins for MemoryHost {
+    fn own(&self) -> Session {
+        Session::default()
+    }
+
+    fn all(&self) -> Sessions {
+        Sessions::default()
     }
 }

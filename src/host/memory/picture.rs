@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::Machine;
@@ -77,12 +77,34 @@ impl Machine {
     }
 }
 
-/// What tells two pictures apart, a line each.
+/// What tells two pictures apart, a line each: the first that differs.
 pub(crate) fn differences(before: &Picture, after: &Picture) -> Vec<String> {
-    let names: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     names
         .into_iter()
         .filter(|name| before.get(*name) != after.get(*name))
-        .map(|name| format!("{name}: {:?} -> {:?}", before.get(name), after.get(name)))
+        .map(|name| {
+            let (old, new) = (before.get(name), after.get(name));
+            let (old, new) = match (old, new) {
+                (Some(old), Some(new)) => first_unlike(old, new),
+                (old, new) => (head(old), head(new)),
+            };
+            format!("{name}: {old} -> {new}")
+        })
         .collect()
+}
+
+fn head(text: Option<&String>) -> &str {
+    text.map_or("nothing", |text| text.lines().next().unwrap_or_default())
+}
+
+fn first_unlike<'a>(old: &'a str, new: &'a str) -> (&'a str, &'a str) {
+    let mut new_lines = new.lines();
+    for line in old.lines() {
+        match new_lines.next() {
+            Some(other) if other == line => {}
+            other => return (line, other.unwrap_or("its end")),
+        }
+    }
+    ("its end", new_lines.next().unwrap_or("its end"))
 }
