@@ -85,6 +85,7 @@ fn the_first_receipt_is_read() {
     let Prior::Nginx {
         paths,
         active: true,
+        ..
     } = nginx
     else {
         panic!("{nginx:?}");

@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::rig::{Files, Rig, counter, unlike};
-use crate::engine::{EngineError, Purge, Recovered, Request, Source};
+use crate::engine::{EngineError, Recovered, Request, Source};
 use crate::host::memory::{Killed, MemoryHost, Picture, differences};
 
 type Run = fn(&Rig) -> Result<(), EngineError>;
