@@ -36,7 +36,8 @@ if timeout 5 docker version >/dev/null 2>&1; then
     [[ $mode == ours ]] || id='{{.Id}} '
     # shellcheck disable=SC2016  # Docker's variables, not the shell's
     docker ps --all --quiet --no-trunc | xargs -r docker inspect --format \
-        "container $id"'{{.Name}} {{.State.Status}} {{.Image}} {{.Config.Image}} {{.Config.User}} {{.Config.Cmd}} {{.Config.Entrypoint}} {{.Config.Env}} {{.Config.Labels}} {{json .HostConfig}} {{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}' | sort
+        "container $id"'{{.Name}} {{.State.Status}} {{.Image}} {{.Config.Image}} {{.Config.User}} {{.Config.Cmd}} {{.Config.Entrypoint}} {{.Config.Env}} {{.Config.Labels}} {{json .HostConfig}} {{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}' |
+        sed 's/:null/:[]/g' | sort # dockerd's own words for nothing, before and after it was restarted
     docker volume ls --format 'volume {{.Name}} {{.Labels}}' | sort
     docker image ls --all --no-trunc --format 'image {{.Repository}}:{{.Tag}} {{.ID}}' | sort
     docker network ls --format 'network {{.Name}} {{.Driver}}' | sort
