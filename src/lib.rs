@@ -24,7 +24,7 @@
 //! | [`expand`] | stacks and facts become resources, through typed emitters | `stack`, `resource`, `model` |
 //! | [`plan`] | desired and observed become ordered steps | `resource`, `model` |
 //! | [`host`] | the only door to the machine: a narrow trait per concern | `model`, `resource` |
-//! | [`engine`] | lock, journal, apply, undo, receipt; install and uninstall | the rooms above |
+//! | [`engine`] | lock, journal, apply, undo, receipt, generations, drift; every verb that changes the host | the rooms above |
 //! | [`check`] | probes, and verdicts that are pure functions of their answers | `host`, `stack`, `resource`, `mint`, `model` |
 //! | [`logs`] | the logs of a stack's parts, merged by time | `host`, `stack`, `model` |
 //! | [`up`] | the same stack in the foreground, without root | `expand`, `check`, `host`, … |
@@ -35,15 +35,19 @@
 //! `tests/structure.rs` reads the source and holds this table true.
 //!
 //! # On disk
-//! `/var/lib/tavern/receipt.json` says what Tavern made and what was there before; `journal.jsonl` exists only while
-//! a run is unfinished; `blobs/` holds the bytes of replaced files, root-only, under random names. Credentials live
-//! in `/etc/tavern/credentials` alone and are never copied into any of these.
+//! Below `/var/lib/tavern`, root's alone: `receipt.json` says what Tavern made and what was there before;
+//! `journal.jsonl` exists only while a run is unfinished; `generations/N` has the stack files of a run, its receipt and
+//! its journal; `blobs/` the bytes of replaced files, under random names; `edited/N` copies of hand edits that run N
+//! overwrote; `holds.json` and `pending.json` what is held and what waits for a confirmation. `/etc/tavern/stacks` and
+//! `/etc/tavern/overlays` are the owner's. Credentials live in `/etc/tavern/credentials`; the old bytes of one that a
+//! run replaces are a blob until that run is over, and in no generation.
 //!
 //! # A run
-//! Lock; fold the journal of a run that was killed into the receipt; observe; plan; preflight; then for each step:
-//! capture what is there, write the journal and wait for the disk, act. A step that fails has the run undone,
-//! newest step first. nginx changes as one: tested in a mount of its own, put in place, told to reload, and asked over
-//! HTTP which generation it serves, because a reload's exit code does not say.
+//! Lock; undo a run that was killed before its commit, finish one that was killed after it; observe; plan; preflight;
+//! then for each step: capture what is there, write the journal and wait for the disk, act. A step that fails has the
+//! run undone, newest step first. nginx changes as one: tested in a mount of its own, put in place, told to reload, and
+//! asked over HTTP which generation it serves, because a reload's exit code does not say. Then the generation is
+//! written, then the commit; what no stack asks for any more is removed after it.
 
 pub mod apps;
 pub mod check;

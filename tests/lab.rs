@@ -42,6 +42,8 @@ mod points;
 mod power;
 #[path = "lab/refusals.rs"]
 mod refusals;
+#[path = "lab/rows.rs"]
+mod rows;
 #[path = "lab/sandbox.rs"]
 mod sandbox;
 #[path = "lab/secrets.rs"]

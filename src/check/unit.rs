@@ -79,7 +79,7 @@ fn judge(unit: &str, report: &UnitReport) -> Judged {
         "not-found" => return unhealthy(format!("no such unit: {}", mend(unit))),
         "masked" => {
             return unhealthy(format!(
-                "masked: `systemctl unmask {unit}` if that is not what you want"
+                "masked, or its file is empty: `sudo tavernctl plan` says which; `systemctl unmask {unit}` if it is masked and you do not want that"
             ));
         }
         other => {

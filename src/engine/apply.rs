@@ -37,9 +37,14 @@ impl Engine<'_> {
         let before = receipt.clone();
         let state = &self.layout.state;
         let is_first = self.host.files.state(state)? == PathState::Absent;
-        self.host
+        let made = self
+            .host
             .files
-            .make_directory(state, Mode(0o700), &Owner::root())?;
+            .make_directory(state, Mode(0o700), &Owner::root());
+        if let (Err(_), true) = (&made, is_first) {
+            self.host.files.remove_directory(state)?;
+        }
+        made?;
         let generation = self.next_generation(receipt)?;
         let mut done: Vec<Record> = Vec::new();
         let committed = self
@@ -122,7 +127,7 @@ impl Engine<'_> {
         for step in plan.steps.iter().filter(|step| step.after_commit) {
             let removed = self
                 .begin_step(step, journal)
-                .and_then(|_| self.remove(step, receipt));
+                .and_then(|_| self.remove(step, receipt, left.is_empty()));
             match removed {
                 Ok(()) => journal.done(step.id.clone()),
                 Err(error) => left.push(format!("  {}: {error}", step.id)),
@@ -196,7 +201,7 @@ impl Engine<'_> {
         gains: &mut Gains,
     ) -> Result<(), EngineError> {
         if step.change.action == Action::Remove {
-            return self.remove(step, receipt);
+            return self.remove(step, receipt, true);
         }
         match &step.resource {
             Resource::Package(package) => {
@@ -238,13 +243,24 @@ impl Engine<'_> {
     }
 
     /// Gives back what was there before the thing was ours.
-    fn remove(&self, step: &Step, receipt: &mut Receipt) -> Result<(), EngineError> {
+    fn remove(
+        &self,
+        step: &Step,
+        receipt: &mut Receipt,
+        all_went: bool,
+    ) -> Result<(), EngineError> {
         let entries = receipt.entries.iter();
         let prior = entries
             .filter(|entry| entry.id == step.id)
             .map(|entry| entry.prior.clone())
             .next();
         self.undo_one(&step.resource, &prior.unwrap_or(Prior::Absent))?;
+        if let (Resource::Directory(directory), false) = (&step.resource, all_went)
+            && self.host.files.state(&directory.path)? != PathState::Absent
+        {
+            // What could not be removed may be in it: the next run tries both again.
+            return Ok(());
+        }
         receipt.forget(&step.id);
         Ok(())
     }

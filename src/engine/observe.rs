@@ -130,13 +130,14 @@ impl Engine<'_> {
     }
 
     fn look_at_secret(&self, secret: &Secret) -> Result<SecretState, EngineError> {
-        let PathState::File {
-            content,
-            mode,
-            owner,
-        } = self.host.files.state(&secret.path)?
-        else {
-            return Ok(SecretState::Absent);
+        let (content, mode, owner) = match self.host.files.state(&secret.path)? {
+            PathState::File {
+                content,
+                mode,
+                owner,
+            } => (content, mode, owner),
+            PathState::Absent => return Ok(SecretState::Absent),
+            _ => return Ok(SecretState::NotAFile),
         };
         let text = String::from_utf8_lossy(&content);
         let accounts: Vec<_> = text
@@ -222,10 +223,18 @@ impl Engine<'_> {
         UnitState {
             enabled: report.file == "enabled",
             active: report.active == "active",
-            masked: report.load == "masked",
+            // A power cut leaves empty files, and systemd takes an empty unit for a masked one.
+            masked: report.load == "masked" && !self.is_emptied(&unit.name),
             owes_restart: false,
             alias,
         }
+    }
+
+    fn is_emptied(&self, unit: &str) -> bool {
+        matches!(
+            self.host.files.state(&self.layout.units.join(unit)),
+            Ok(PathState::File { content, .. }) if content.is_empty()
+        )
     }
 
     fn alias_state(&self, unit: &Unit, alias: &str, batch: &Batch) -> AliasState {

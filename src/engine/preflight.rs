@@ -36,6 +36,7 @@ impl Engine<'_> {
         if plan.is_empty() {
             return Ok(());
         }
+        self.release_is_known()?;
         self.clock_is_sane()?;
         self.room_is_left(plan)?;
         self.ports_are_free()?;
@@ -61,11 +62,31 @@ impl Engine<'_> {
         if wanted.is_empty() {
             return Ok(());
         }
+        let held = self.host.packages.held()?;
+        if let Some(name) = wanted.iter().find(|name| held.contains(**name)) {
+            return Err(EngineError::NotReady {
+                what: format!("`{name}` is not installed, and apt is told to hold it"),
+                help: format!("`sudo apt-mark unhold {name}`, then run it again"),
+            });
+        }
         let known = self.host.packages.available(&wanted)?;
         let Some(missing) = wanted.iter().find(|name| !known.contains_key(**name)) else {
             return Ok(());
         };
         Err(unknown_package(missing, apt_trouble))
+    }
+
+    /// Other distributions have no apt, older releases no systemd that knows our sandbox.
+    fn release_is_known(&self) -> Result<(), EngineError> {
+        let bytes = self.host.files.read(Path::new("/etc/os-release"))?;
+        let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+        match unfit_release(&text) {
+            None => Ok(()),
+            Some(name) => Err(EngineError::NotReady {
+                what: format!("this host is {name}"),
+                help: "Tavern needs Debian 12, Ubuntu 22.04, or later".into(),
+            }),
+        }
     }
 
     fn clock_is_sane(&self) -> Result<(), EngineError> {
@@ -156,6 +177,35 @@ impl Engine<'_> {
     }
 }
 
+/// The name of a release that Tavern cannot run on, from `os-release`. What does not say is let through.
+fn unfit_release(text: &str) -> Option<String> {
+    let value = |key: &str| {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.unwrap_or_default()
+            .trim_matches(['"', '\''])
+            .to_owned()
+    };
+    let (id, like) = (value("ID"), value("ID_LIKE"));
+    if id.is_empty() {
+        return None;
+    }
+    let mut parts = value("VERSION_ID")
+        .split('.')
+        .map(|part| part.parse::<u32>().unwrap_or(u32::MAX))
+        .collect::<Vec<_>>();
+    // Debian testing has no number.
+    parts.retain(|part| *part != u32::MAX);
+    let fits = match id.as_str() {
+        "debian" => parts.is_empty() || parts >= vec![12],
+        "ubuntu" => parts.is_empty() || parts >= vec![22, 4],
+        _ => like.split(' ').any(|id| id == "debian" || id == "ubuntu"),
+    };
+    let name = value("PRETTY_NAME");
+    (!fits).then_some(if name.is_empty() { id } else { name })
+}
+
 fn unknown_package(name: &str, apt_trouble: Option<&str>) -> EngineError {
     let why = apt_trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
     EngineError::NotReady {
@@ -206,6 +256,33 @@ fn room(path: &Path, space: Space, need: u64) -> Result<(), EngineError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_without_apt_or_too_old_is_named() {
+        let unfit = |text: &str| unfit_release(text);
+        for fit in [
+            "ID=debian\nVERSION_ID=\"13\"\n",
+            "ID=debian\nPRETTY_NAME=\"Debian GNU/Linux forky/sid\"\n",
+            "ID=ubuntu\nVERSION_ID=\"24.04\"\n",
+            "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\nVERSION_ID=\"22\"\n",
+            "",
+        ] {
+            assert_eq!(unfit(fit), None, "{fit}");
+        }
+        let old = "PRETTY_NAME=\"Debian GNU/Linux 11 (bullseye)\"\nID=debian\nVERSION_ID=\"11\"\n";
+        assert_eq!(
+            unfit(old).as_deref(),
+            Some("Debian GNU/Linux 11 (bullseye)")
+        );
+        assert_eq!(
+            unfit("ID=ubuntu\nVERSION_ID=\"20.04\"\n").as_deref(),
+            Some("ubuntu")
+        );
+        assert_eq!(
+            unfit("ID=fedora\nVERSION_ID=43\n").as_deref(),
+            Some("fedora")
+        );
+    }
 
     #[test]
     fn an_unknown_package_comes_with_apts_own_words() {

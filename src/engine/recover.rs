@@ -80,6 +80,8 @@ impl Engine<'_> {
             self.record_run(&receipt)?;
             return Ok(Some(Recovered::Finished { what }));
         }
+        // Where the first run was killed right before its commit, its own copy would pass for the lost receipt.
+        self.forget_generation(begin.generation)?;
         let before = self.receipt()?;
         self.note_abort()?;
         let (records, kept) = without_used_volumes(&run.records, &before);
@@ -120,6 +122,7 @@ impl Engine<'_> {
         let generation = self.next_generation(before)?;
         let begun = self.unfinished()?.and_then(|run| run.begin);
         let generation = begun.map_or(generation, |begin| begin.generation);
+        files.remove_tree(&self.layout.state.join("stage"))?;
         self.forget_generation(generation)?;
         self.forget_edits(generation)?;
         let is_clean = is_first && left.is_empty() && receipt.entries.is_empty();

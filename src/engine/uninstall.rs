@@ -1,8 +1,9 @@
 use super::prior::Prior;
 use super::receipt::{Entry, Receipt};
 use super::{Engine, EngineError, Lock, Verb};
+use crate::host::gather;
 use crate::model::Mode;
-use crate::resource::{Opening, Owner, PathState, Resource, ResourceId};
+use crate::resource::{BinaryState, Opening, Owner, PathState, Resource, ResourceId};
 
 /// What goes beside what Tavern made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,6 +52,9 @@ impl Engine<'_> {
         let mut receipt = self.receipt_or_rebuilt(&mut left)?;
         if receipt.entries.is_empty() {
             self.finish(purge, &receipt, &mut left)?;
+            if left.failed.is_empty() {
+                self.remove_this_binary()?;
+            }
             return Ok(left);
         }
         self.host
@@ -118,6 +122,30 @@ impl Engine<'_> {
         Ok(left)
     }
 
+    /// Whoever was cut off before the very last step runs it again from there: the binary itself.
+    fn remove_this_binary(&self) -> Result<(), EngineError> {
+        let facts = gather(self.host)?;
+        let files = &self.host.files;
+        if !facts.binary_is_packaged && files.binary_state(&facts.binary)? == BinaryState::Same {
+            files.remove(&facts.binary)?;
+        }
+        Ok(())
+    }
+
+    /// Whether it must stay because something before it could not be undone: a unit without its file cannot be
+    /// disabled, and Docker does not say whose container keeps an image.
+    fn is_needed_yet(&self, resource: &Resource, left: &Leftovers) -> bool {
+        match resource {
+            Resource::Image(_) => !left.failed.is_empty(),
+            Resource::File(file) if file.path.starts_with(&self.layout.units) => {
+                let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+                let line = format!("unit:{name}: ");
+                left.failed.iter().any(|failed| failed.starts_with(&line))
+            }
+            _ => false,
+        }
+    }
+
     fn give_back_package(
         &self,
         entry: &Entry,
@@ -176,6 +204,11 @@ impl Engine<'_> {
                     hint: None,
                 });
             }
+            return Ok(());
+        }
+        if self.is_needed_yet(&entry.resource, left) {
+            let stays = "stays until what failed before it is undone";
+            left.failed.push(format!("{}: {stays}", entry.id));
             return Ok(());
         }
         if let Resource::Opening(opening) = &entry.resource
@@ -291,7 +324,16 @@ impl Engine<'_> {
             self.save_receipt(receipt)?;
             return self.close_journal();
         }
-        files.remove_tree(&self.layout.state)?;
+        // It goes at one instant: half of it would say what is no longer so.
+        let doomed = self.layout.state.with_extension("gone");
+        files.remove_tree(&doomed)?;
+        if files.state(&self.layout.state)? != PathState::Absent {
+            // A file system of its own cannot be renamed.
+            match files.rename(&self.layout.state, &doomed) {
+                Ok(()) => files.remove_tree(&doomed)?,
+                Err(_) => files.remove_tree(&self.layout.state)?,
+            }
+        }
         if purge.data && receipt.spares_blobs {
             // What no receipt speaks of any more: the folder is Tavern's, and so is all that is in it.
             files.remove_tree(&self.layout.etc)?;

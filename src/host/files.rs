@@ -206,6 +206,7 @@ impl Files for RealFiles {
         let mut options = fs::OpenOptions::new();
         options.append(true).create(true);
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode.0);
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, nix::libc::O_NOFOLLOW);
         let mut file = options.open(path).map_err(failed)?;
         let before = file.metadata().map_err(failed)?.len();
         file.write_all(bytes)

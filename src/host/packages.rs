@@ -38,6 +38,12 @@ pub trait Packages: Send + Sync {
     /// When apt cannot be asked.
     fn automatic(&self) -> Result<BTreeSet<String>, HostError>;
 
+    /// Packages that the operator holds: apt installs and upgrades none of them.
+    ///
+    /// # Errors
+    /// When apt cannot be asked.
+    fn held(&self) -> Result<BTreeSet<String>, HostError>;
+
     /// Removes packages with their configuration. What some other package needs stays; says what stayed.
     ///
     /// # Errors
@@ -114,8 +120,11 @@ impl Packages for RealPackages {
     }
 
     fn automatic(&self) -> Result<BTreeSet<String>, HostError> {
-        let outcome = RealProcesses.run_ok(&Invocation::new("apt-mark", &["showauto"]))?;
-        Ok(outcome.stdout.lines().map(str::to_owned).collect())
+        marks("showauto")
+    }
+
+    fn held(&self) -> Result<BTreeSet<String>, HostError> {
+        marks("showhold")
     }
 
     fn purge(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>, HostError> {
@@ -144,6 +153,11 @@ impl Packages for RealPackages {
         let outcome = RealProcesses.run(&Invocation::new("dpkg", &["--audit"]))?;
         Ok(audited(&outcome.stdout))
     }
+}
+
+fn marks(which: &str) -> Result<BTreeSet<String>, HostError> {
+    let outcome = RealProcesses.run_ok(&Invocation::new("apt-mark", &[which]))?;
+    Ok(outcome.stdout.lines().map(str::to_owned).collect())
 }
 
 fn apt(args: &[&str]) -> Result<(), HostError> {

@@ -75,6 +75,10 @@ impl Packages for RootedPackages {
         Err(closed())
     }
 
+    fn held(&self) -> Result<BTreeSet<String>, HostError> {
+        Err(closed())
+    }
+
     fn purge(&self, _names: &BTreeSet<String>) -> Result<BTreeSet<String>, HostError> {
         Err(closed())
     }

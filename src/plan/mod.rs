@@ -99,7 +99,10 @@ pub fn make(
             owe_restart(&mut state);
         }
         let applied = knowledge.applied.get(&id);
+        // Whoever came later may be in the way of what is ours, too.
+        let may_be_rivalled = matches!(resource, Resource::Nginx(_) | Resource::Unit(_));
         let claim = match (applied.is_some(), knowledge.adopt) {
+            (true, true) if may_be_rivalled => Claim::Adopted,
             (true, _) => Claim::Ours,
             (false, true) => Claim::Adopted,
             (false, false) => Claim::Foreign,

@@ -36,6 +36,8 @@ pub struct Secret {
 pub enum SecretState {
     /// None.
     Absent,
+    /// A link, a directory or a device: who put it there may read what is written to it.
+    NotAFile,
     /// There, with these accounts if it holds accounts.
     Present {
         /// Names in the file.
@@ -51,6 +53,10 @@ impl Secret {
     pub(super) fn compare(&self, state: &SecretState) -> Option<Change> {
         match state {
             SecretState::Absent => Some(Change::new(Action::Create, "not made yet")),
+            SecretState::NotAFile => Some(Change {
+                conflict: true,
+                ..Change::new(Action::Update, "something that is no file is in its place")
+            }),
             SecretState::Present { usable: false, .. } => Some(Change {
                 conflict: true,
                 ..Change::new(

@@ -157,6 +157,10 @@ impl Packages for MemoryHost {
         Ok(BTreeSet::new())
     }
 
+    fn held(&self) -> Result<BTreeSet<String>, HostError> {
+        Ok(BTreeSet::new())
+    }
+
     fn purge(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>, HostError> {
         let mut machine = self.machine();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -221,11 +221,42 @@ fn hosts() -> Vec<Case> {
             &["dpkg --configure -a"],
         ),
         case(
+            "another distribution",
+            "cp -a --remove-destination /etc/os-release /root/os-release; rm /etc/os-release; \
+             printf 'ID=fedora\\nPRETTY_NAME=\"Fedora Linux 43\"\\n' >/etc/os-release",
+            "rm /etc/os-release; cp -a --remove-destination /root/os-release /etc/os-release",
+            &["this host is Fedora Linux 43"],
+            &["Debian 12, Ubuntu 22.04"],
+        ),
+        case(
+            "a package on hold",
+            "cp -a /var/lib/dpkg/status /root/status; \
+             sed -i '/^Package: logrotate$/,/^$/s/^Status: .*/Status: hold ok config-files/' /var/lib/dpkg/status",
+            "mv /root/status /var/lib/dpkg/status",
+            &["`logrotate` is not installed", "hold"],
+            &["apt-mark unhold logrotate"],
+        ),
+        case(
+            "a link for a credential",
+            "mkdir -p -m 700 /etc/tavern/credentials/counter; ln -s /root/leak /etc/tavern/credentials/counter/jwt-key",
+            "rm /etc/tavern/credentials/counter/jwt-key; rmdir /etc/tavern/credentials/counter /etc/tavern/credentials /etc/tavern",
+            &["credential:/etc/tavern/credentials/counter/jwt-key", "no file is in its place"],
+            &["by hand"],
+        ),
+        case(
+            "a name of ours in somebody else's configuration",
+            "printf 'log_format tavern \"$remote_addr\";\\nlimit_req_zone $binary_remote_addr zone=tavern_requests:1m rate=1r/s;\\n' >/etc/nginx/conf.d/aaa.conf",
+            "rm /etc/nginx/conf.d/aaa.conf",
+            &["nginx:sites", "duplicate"],
+            &["undone"],
+        )
+        .undone(),
+        case(
             "a damaged receipt",
             "mkdir -m 700 /var/lib/tavern; echo '{' >/var/lib/tavern/receipt.json",
             "rm -r /var/lib/tavern",
             &["/var/lib/tavern/receipt.json"],
-            &["move that file away"],
+            &["sudo tavernctl recover"],
         ),
         case(
             "a receipt of a later tavernctl",
