@@ -7,6 +7,9 @@ use crate::host::NginxSetup;
 use crate::plan::Plan;
 use crate::resource::{NginxTree, Resource};
 
+/// Where a plan is tried before there is a state directory; gone when it was.
+const STAGE: &str = "/run/tavern-stage";
+
 const NGINX_UNIT: &str = "nginx.service";
 
 /// The group of sockets and password files.
@@ -60,8 +63,19 @@ impl Engine<'_> {
                     .into(),
             });
         }
-        self.host.nginx.test()?;
-        would_serve(&self.host.nginx.setup()?, tree)
+        let Err(fault) = self.host.nginx.test() else {
+            return would_serve(&self.host.nginx.setup()?, tree);
+        };
+        // It may be a file of ours that somebody deleted: then the plan is the cure.
+        let removed = self.host.nginx.stale(tree)?;
+        match self
+            .host
+            .nginx
+            .test_staged(tree, &removed, Path::new(STAGE))
+        {
+            Ok(_) => Ok(()),
+            Err(_) => Err(fault.into()),
+        }
     }
 }
 

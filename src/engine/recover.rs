@@ -51,6 +51,8 @@ impl Engine<'_> {
 
     pub(super) fn recover_locked(&self, give_up: bool) -> Result<Option<Recovered>, EngineError> {
         let Some(run) = self.unfinished()? else {
+            // The first run of all, killed before its journal: all that it made.
+            self.host.files.remove_directory(&self.layout.state)?;
             return Ok(None);
         };
         self.sweep_temporaries(&run)?;

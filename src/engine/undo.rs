@@ -149,6 +149,10 @@ impl Engine<'_> {
             (Resource::Directory(directory), Prior::Path(prior)) => {
                 self.restore_path(&directory.path, prior)
             }
+            // Sockets of a container that somebody removed by force; it is emptied at every boot anyway.
+            (Resource::Directory(directory), _) if directory.path.starts_with(&self.layout.run) => {
+                Ok(files.remove_tree(&directory.path)?)
+            }
             (Resource::Directory(directory), _) => files
                 .remove_directory(&directory.path)
                 .map(|_| ())

@@ -1,5 +1,6 @@
 //! The engine on a machine in memory.
 
+mod clock;
 mod exactness;
 mod growth;
 mod pairs;

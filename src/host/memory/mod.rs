@@ -70,6 +70,8 @@ pub(crate) struct Machine {
     pub(crate) appended: Vec<(PathBuf, Vec<u8>)>,
     /// How many things were looked at.
     pub(crate) questions: u64,
+    /// How far the clock has been set back.
+    pub(crate) set_back: std::time::Duration,
     effects: u64,
     trap: Option<(Trap, u64)>,
 }

@@ -76,7 +76,7 @@ fn no_such(invocation: &Invocation) -> HostError {
 
 impl Clock for MemoryHost {
     fn now(&self) -> OffsetDateTime {
-        time::macros::datetime!(2026-11-20 12:00 UTC)
+        time::macros::datetime!(2026-11-20 12:00 UTC) - self.machine().set_back
     }
 
     fn uptime(&self) -> Result<Uptime, HostError> {

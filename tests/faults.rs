@@ -1,0 +1,397 @@
+//! The catalogue of faults that plan, apply and undo must survive, by its row numbers, each with the tests that show
+//! it. A row without a test, or a test that is not there, fails.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Row, fault, tests.
+const TABLE: &[(u32, &str, &[&str])] = &[
+    (
+        1,
+        "kill -9 at each system call",
+        &[
+            "debian_12_survives_some_kills_of_install_and_uninstall",
+            "every_kill_of_install",
+            "every_kill_of_upgrade",
+        ],
+    ),
+    (
+        2,
+        "kill -9 between a journal record and its step",
+        &[
+            "the_first_install_ends_or_never_was",
+            "an_upgrade_ends_or_never_was",
+        ],
+    ),
+    (
+        3,
+        "kill -9 after a step and before the next record",
+        &[
+            "the_first_install_ends_or_never_was",
+            "an_upgrade_ends_or_never_was",
+        ],
+    ),
+    (
+        4,
+        "kill -9 during rollback and uninstall",
+        &[
+            "a_rollback_ends_or_never_was",
+            "every_kill_of_rollback",
+            "every_kill_of_uninstall",
+            "debian_12_kills_of_an_uninstall",
+        ],
+    ),
+    (
+        5,
+        "power cut: a new file of 0 bytes",
+        &["power_cuts_of_install", "power_cuts_of_upgrade"],
+    ),
+    (
+        6,
+        "power cut: an empty unit is masked",
+        &["debian_12_rows_of_an_installed_host"],
+    ),
+    (
+        7,
+        "power cut: a rename lost, the receipt ahead of it",
+        &["power_cuts_of_install", "power_cuts_of_upgrade"],
+    ),
+    (
+        8,
+        "no space left at a write",
+        &[
+            "debian_12_takes_some_failing_writes_back",
+            "every_failing_write_of_install",
+            "every_failing_write_of_upgrade",
+            "a_host_that_is_not_ready_is_refused_and_left_as_it_was",
+        ],
+    ),
+    (
+        9,
+        "no space left for the receipt",
+        &["a_host_that_is_not_ready_is_refused_and_left_as_it_was"],
+    ),
+    (
+        10,
+        "an I/O error from fsync",
+        &[
+            "debian_12_takes_some_failing_writes_back",
+            "every_failing_write_of_upgrade",
+        ],
+    ),
+    (
+        11,
+        "/etc is read-only",
+        &["a_host_that_is_not_ready_is_refused_and_left_as_it_was"],
+    ),
+    (
+        12,
+        "the target on another file system",
+        &[
+            "a_write_is_whole_and_leaves_no_temporary",
+            "power_cuts_of_install",
+        ],
+    ),
+    (
+        13,
+        "SIGTERM, Ctrl-C, hang-up in the middle",
+        &["the_owners_things_on_debian_12"],
+    ),
+    (
+        14,
+        "out of memory: the tool is killed",
+        &["every_kill_of_install", "every_kill_of_upgrade"],
+    ),
+    (
+        15,
+        "reboot in the middle",
+        &["debian_12_rows_of_an_installed_host"],
+    ),
+    (
+        16,
+        "stack file truncated, empty, huge, NUL, BOM, deep",
+        &[
+            "hostile_files_are_refused_without_panic",
+            "every_fault_of_the_parser_comes_with_a_place_and_help",
+        ],
+    ),
+    (
+        17,
+        "receipt damaged, missing, of a newer version",
+        &[
+            "debian_13_generations",
+            "debian_12_uninstall_without_a_receipt",
+        ],
+    ),
+    (
+        18,
+        "receipt of an older version",
+        &[
+            "the_first_receipt_is_read",
+            "the_first_journals_are_read",
+            "the_first_receipt_loses_nothing_when_it_is_written_anew",
+            "every_fixture_is_read_by_a_test",
+        ],
+    ),
+    (
+        19,
+        "two runs at once",
+        &["of_twenty_installs_at_once_one_works"],
+    ),
+    (
+        20,
+        "a stale lock after kill -9",
+        &["debian_13_changes", "of_twenty_installs_at_once_one_works"],
+    ),
+    (
+        21,
+        "a run while another part of Tavern wants one",
+        &["debian_12_confirms"],
+    ),
+    (
+        22,
+        "a managed file edited by hand",
+        &[
+            "debian_13_generations",
+            "debian_12_rows_of_an_installed_host",
+        ],
+    ),
+    (
+        23,
+        "a managed file deleted by hand",
+        &["debian_12_rows_of_an_installed_host"],
+    ),
+    (
+        24,
+        "the same content, another mode or owner",
+        &[
+            "a_right_file_needs_nothing_and_a_wrong_mode_is_drift",
+            "debian_13_changes",
+        ],
+    ),
+    (
+        25,
+        "a managed file replaced by a link or directory",
+        &[
+            "links_and_directories_in_a_files_place_are_refused_even_when_adopted",
+            "a_host_that_is_not_ready_is_refused_and_left_as_it_was",
+        ],
+    ),
+    (
+        26,
+        "groups, units, containers deleted before uninstall",
+        &[
+            "debian_12_uninstall_without_a_receipt",
+            "debian_12_rows_of_an_installed_host",
+        ],
+    ),
+    (
+        27,
+        "leftovers of a half install",
+        &[
+            "debian_12_uninstall_without_a_receipt",
+            "debian_13_generations",
+        ],
+    ),
+    (
+        28,
+        "the same install twice",
+        &[
+            "debian_12_from_bare_to_site_and_back",
+            "debian_13_from_bare_to_site_and_back",
+        ],
+    ),
+    (
+        29,
+        "the clock jumps back between runs",
+        &["generations_are_ordered_by_number_whatever_the_clock_says"],
+    ),
+    (
+        30,
+        "dpkg's lock is held",
+        &["another_apt_is_waited_for_and_asks_nothing"],
+    ),
+    (
+        31,
+        "the user's own site is broken already",
+        &["a_host_that_is_not_ready_is_refused_and_left_as_it_was"],
+    ),
+    (
+        32,
+        "our file breaks `nginx -t`",
+        &["a_host_that_is_not_ready_is_refused_and_left_as_it_was"],
+    ),
+    (
+        33,
+        "port 80 or 443 held by another program",
+        &["a_host_that_is_not_ready_is_refused_and_left_as_it_was"],
+    ),
+    (
+        34,
+        "a reload accepted and not applied",
+        &["debian_13_changes"],
+    ),
+    (
+        35,
+        "a duplicate server_name is but a warning",
+        &["warnings_about_our_names_are_failures"],
+    ),
+    (
+        36,
+        "a duplicate default server",
+        &[
+            "a_host_that_is_not_ready_is_refused_and_left_as_it_was",
+            "debian_12_from_bare_to_site_and_back",
+        ],
+    ),
+    (
+        37,
+        "a duplicate upstream, zone or log format",
+        &["a_host_that_is_not_ready_is_refused_and_left_as_it_was"],
+    ),
+    (
+        49,
+        "temporary and backup files in sites-enabled",
+        &[
+            "a_write_is_whole_and_leaves_no_temporary",
+            "debian_12_survives_some_kills_of_install_and_uninstall",
+        ],
+    ),
+    (
+        50,
+        "sites-enabled not read, nginx.conf customised, no nginx",
+        &[
+            "a_host_that_is_not_ready_is_refused_and_left_as_it_was",
+            "nginx_orgs_reads_no_sites_and_has_its_own_user",
+            "debian_12_from_bare_to_site_and_back",
+        ],
+    ),
+    (
+        113,
+        "a secret in argv, environment, log, plan, receipt",
+        &[
+            "no_secret_is_where_others_can_see_it",
+            "no_secret_is_in_what_expansion_gives",
+        ],
+    ),
+    (
+        114,
+        "a secret file others can read, or a link",
+        &[
+            "a_host_that_is_not_ready_is_refused_and_left_as_it_was",
+            "accounts_follow_the_stack_both_ways",
+        ],
+    ),
+    (
+        115,
+        "a link planted where a file is written",
+        &[
+            "a_planted_link_is_replaced_not_followed",
+            "no_link_leads_out",
+        ],
+    ),
+    (
+        116,
+        "an app's user owns its unit or site",
+        &["debian_12_rows_of_an_installed_host"],
+    ),
+    (
+        117,
+        "umask 000 and 077",
+        &["debian_13_rows_of_the_environment"],
+    ),
+    (
+        118,
+        "odd TZ, LANG, HOME, PATH",
+        &[
+            "debian_13_rows_of_the_environment",
+            "the_callers_environment_stays_out",
+        ],
+    ),
+    (
+        119,
+        "stack file: traversal, duplicate and unknown keys",
+        &[
+            "hostile_files_are_refused_without_panic",
+            "every_fault_of_the_parser_comes_with_a_place_and_help",
+        ],
+    ),
+    (
+        120,
+        "not root, an odd environment",
+        &[
+            "a_host_that_is_not_ready_is_refused_and_left_as_it_was",
+            "debian_13_rows_of_the_environment",
+        ],
+    ),
+    (
+        121,
+        "another distribution, half-configured dpkg, held packages",
+        &[
+            "a_host_that_is_not_ready_is_refused_and_left_as_it_was",
+            "a_release_without_apt_or_too_old_is_named",
+        ],
+    ),
+    (
+        122,
+        "a child process hangs",
+        &[
+            "a_hanging_program_is_ended",
+            "a_host_that_is_not_ready_is_refused_and_left_as_it_was",
+        ],
+    ),
+];
+
+#[test]
+fn every_row_is_there_once() {
+    let rows: Vec<u32> = TABLE.iter().map(|(row, ..)| *row).collect();
+    let wanted: Vec<u32> = (1..=37).chain([49, 50]).chain(113..=122).collect();
+    assert_eq!(rows, wanted);
+}
+
+#[test]
+fn every_row_is_shown_by_tests_that_exist() {
+    let known = tests();
+    let missing: Vec<String> = TABLE
+        .iter()
+        .flat_map(|(row, fault, names)| {
+            assert!(!names.is_empty(), "row {row} ({fault}) has no test");
+            let missing = names.iter().filter(|name| !known.contains(**name));
+            missing.map(move |name| format!("row {row} ({fault}): no test {name}"))
+        })
+        .collect();
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// The names of all tests of the package.
+fn tests() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = BTreeSet::new();
+    for folder in ["src", "tests"] {
+        collect(&root.join(folder), &mut found);
+    }
+    found
+}
+
+fn collect(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("a folder of the package") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("source");
+            let mut is_test = false;
+            for line in text.lines().map(str::trim) {
+                if line == "#[test]" || line.starts_with("#[tokio::test") {
+                    is_test = true;
+                } else if let Some(rest) = line.split("fn ").nth(1).filter(|_| is_test) {
+                    let name = rest.split('(').next().unwrap_or_default();
+                    found.insert(name.to_owned());
+                    is_test = false;
+                }
+            }
+        }
+    }
+}
