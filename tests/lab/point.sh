@@ -54,19 +54,19 @@ if [[ -e $journal ]]; then
         end=committed
 fi
 echo "journal $end"
-sed 's/^/said /' err
+awk '{ print "said " $0 }' err
 
 if [[ $end != none || $injection == signal=KILL ]]; then
     /root/tavernctl recover </dev/null >recovered 2>&1
     echo "recovered $?"
-    sed 's/^/recover /' recovered
+    awk '{ print "recover " $0 }' recovered
 fi
 bash ./after
 
 is=$(compare)
 echo "$is"
 if [[ $is == 'is '[ab] ]]; then
-    bash "./holds-${is#is }" >held 2>&1 || sed 's/^/broken /' held
+    bash "./holds-${is#is }" >held 2>&1 || awk '{ print "broken " $0 } END { print "broken by its exit code" }' held
 fi
 find /etc /usr/local /var/www /var/lib /run /root -xdev \
     \( -name '*.tavern-tmp' -o -path "$journal" -o -path /var/lib/tavern/stage \) -printf 'leftover %p\n'

@@ -43,7 +43,8 @@ pub const INSTALL: Verb = Verb {
     command: "/root/tavernctl install --yes",
     after: ":",
     again: "/root/tavernctl uninstall --yes --purge",
-    fresh: "^/var/lib/tavern[/ ]|^/etc/tavern/(credentials|tls|htpasswd|containers)/.* sha256 ",
+    // Keys, passwords and a certificate, whose directory has a name of its own.
+    fresh: "^/var/lib/tavern[/ ]|^/etc/tavern/(credentials|htpasswd|containers)/.* sha256 |^/etc/tavern/tls/counter[. ]",
     holds: ["! test -e /var/lib/tavern", SETTLED],
 };
 
@@ -194,11 +195,18 @@ fn points(trace: &str) -> Vec<Point> {
     points
 }
 
-/// So many of them, evenly spread.
+/// So many of them, evenly spread; all of them in an order that has been everywhere when it is cut short.
 pub fn spread(points: Vec<Point>, count: usize) -> Vec<Point> {
-    let all = points.len().max(1);
-    let every = (0..count.min(all)).map(|index| (2 * index + 1) * all / (2 * count.min(all)));
-    every
+    let all = points.len();
+    let count = count.min(all);
+    let mut chosen: Vec<usize> = (0..count)
+        .map(|index| (2 * index + 1) * all / (2 * count))
+        .collect();
+    // Multiples of the golden section never crowd.
+    let turn = |index: &usize| (*index as f64 * 0.618_033_988_75).fract();
+    chosen.sort_by(|a, b| turn(a).total_cmp(&turn(b)));
+    chosen
+        .into_iter()
         .filter_map(|index| points.get(index).cloned())
         .collect()
 }

@@ -27,7 +27,8 @@ own_backups='/etc/(group|gshadow|passwd|shadow)-|/etc/\.pwd\.lock'
 
 systemctl list-units --all --plain --no-legend --full --type=service,socket,timer,path |
     awk '$3 != "inactive" { print "unit", $1, $3, $4 }' | sort
-systemctl list-unit-files --no-legend --full --type=service,socket,timer,path |
+# Of ours this is seen in /etc.
+[[ $mode == ours ]] || systemctl list-unit-files --no-legend --full --type=service,socket,timer,path |
     awk '{ print "unit-file", $1, $2 }' | sort
 
 if timeout 5 docker version >/dev/null 2>&1; then
@@ -35,7 +36,8 @@ if timeout 5 docker version >/dev/null 2>&1; then
     [[ $mode == ours ]] || id='{{.Id}} '
     # shellcheck disable=SC2016  # Docker's variables, not the shell's
     docker ps --all --quiet --no-trunc | xargs -r docker inspect --format \
-        "container $id"'{{.Name}} {{.State.Status}} {{.Image}} {{.Config.Image}} {{.Config.User}} {{.Config.Cmd}} {{.Config.Entrypoint}} {{.Config.Env}} {{.Config.Labels}} {{json .HostConfig}} {{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}' | sort
+        "container $id"'{{.Name}} {{.State.Status}} {{.Image}} {{.Config.Image}} {{.Config.User}} {{.Config.Cmd}} {{.Config.Entrypoint}} {{.Config.Env}} {{.Config.Labels}} {{json .HostConfig}} {{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}' |
+        sed 's/:null/:[]/g' | sort # dockerd's own words for nothing, before and after it was restarted
     docker volume ls --format 'volume {{.Name}} {{.Labels}}' | sort
     docker image ls --all --no-trunc --format 'image {{.Repository}}:{{.Tag}} {{.ID}}' | sort
     docker network ls --format 'network {{.Name}} {{.Driver}}' | sort
