@@ -68,8 +68,8 @@ pub(super) struct RawApp {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawContainer {
     pub(super) kind: ContainerKind,
-    pub(super) name: Option<Name>,
-    pub(super) image: ImageRef,
+    pub(super) name: Option<Spanned<Name>>,
+    pub(super) image: Spanned<ImageRef>,
     pub(super) volume: Option<Spanned<String>>,
 }
 

@@ -48,6 +48,9 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Stack, StackError> {
     Validation { path, source }.stack(raw)
 }
 
+/// With `tavern-` before it, the longest name that Linux takes for a group.
+const CONTAINER_NAME: usize = 24;
+
 struct Validation<'a> {
     path: &'a Path,
     source: &'a str,
@@ -335,13 +338,21 @@ impl Validation<'_> {
         role: Name,
         raw: RawContainer,
     ) -> Result<Container, StackError> {
+        let given = raw.name.as_ref().map(Spanned::span);
         let name = match raw.name {
-            Some(name) => name,
+            Some(name) => name.into_inner(),
             None => match format!("{stack}-{role}").parse() {
                 Ok(name) => name,
                 Err(_) => role.clone(),
             },
         };
+        if name.as_str().len() > CONTAINER_NAME {
+            return self.fault(
+                given.unwrap_or(raw.image.span()),
+                format!("the container's name `{name}` is longer than {CONTAINER_NAME} characters"),
+                "give it a shorter `name`: a group of the host is called after it, and may have 31 at most",
+            );
+        }
         let volume = match raw.volume {
             None => format!("{name}-data"),
             // Docker's own grammar for volume names.
@@ -358,7 +369,7 @@ impl Validation<'_> {
             role,
             kind: raw.kind,
             name,
-            image: raw.image,
+            image: raw.image.into_inner(),
             volume,
         })
     }

@@ -72,6 +72,12 @@ fn faults_name_line_and_remedy() {
             "not an image with a tag",
             41,
         ),
+        (
+            "name = \"redis-flask\"",
+            "name = \"redis-of-the-flask-counter\"",
+            "longer than 24 characters",
+            40,
+        ),
         ("\"443/tcp\"", "\"https\"", "is not a port", 45),
         (
             "serve = \"counter\"",
