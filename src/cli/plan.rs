@@ -7,7 +7,7 @@ use super::change::shown;
 use super::{Answer, FOUND, Printer, image, require_host};
 use crate::engine::{Engine, Request, Silent};
 use crate::host::Host;
-use crate::plan::Diffs;
+use crate::plan::{self, Diffs};
 
 #[derive(Args)]
 #[command(
@@ -19,6 +19,9 @@ pub(super) struct Arguments {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// Print the JSON schema of what --json prints, and stop
+    #[arg(long, exclusive = true)]
+    schema: bool,
     /// As if somebody else's things may be taken over
     #[arg(long)]
     adopt: bool,
@@ -35,6 +38,10 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
+    if arguments.schema {
+        printer.out(plan::SCHEMA);
+        return Ok(ExitCode::SUCCESS);
+    }
     let request = Request {
         asked: arguments.stacks.clone(),
         adopt: arguments.adopt,

@@ -12,7 +12,7 @@ use super::{Engine, EngineError, Lock, Pending, Request};
 use crate::expand::revert_units;
 use crate::host::HostError;
 use crate::model::{Mode, Span};
-use crate::resource::Owner;
+use crate::resource::{Owner, PathState};
 
 const SERVICE: &str = "tavern-revert.service";
 const TIMER: &str = "tavern-revert.timer";
@@ -75,16 +75,24 @@ impl Engine<'_> {
             let _ = self.disarm();
         })?;
         let outcome = run();
-        // Undone, or nothing changed; a run that fails after its commit has changed the host.
-        let receipt = self.receipt();
-        let is_changed = receipt.map_or(true, |receipt| receipt.generation != back_to);
-        let settled = if is_changed {
-            self.begin_countdown()
-        } else {
+        // A run that fails after its commit has changed the host, and one that could not be undone may have.
+        let is_as_before = self.receipt().is_ok_and(|now| now.generation == back_to)
+            && matches!(self.unfinished(), Ok(None));
+        let settled = if is_as_before {
             self.disarm()
+        } else {
+            self.begin_countdown()
         };
         let value = outcome?;
         settled.map(|()| value)
+    }
+
+    /// Whether a run or a confirmation that was killed left something of the way back, which leads nowhere.
+    pub(super) fn is_way_back_left(&self) -> Result<bool, EngineError> {
+        if self.pending()?.is_some() {
+            return Ok(false);
+        }
+        Ok(self.host.files.state(&self.revert_dir())? != PathState::Absent)
     }
 
     fn arm(&self, within: Span, back_to: u64) -> Result<(), EngineError> {
@@ -108,14 +116,16 @@ impl Engine<'_> {
         let systemd = &self.host.systemd;
         systemd.act("daemon-reload", &[])?;
         systemd.act("enable", &[SERVICE])?;
-        self.begin_pending(back_to, within)?;
-        Ok(systemd.act("restart", &[TIMER])?)
+        // The timer first: one that finds nothing to do takes the rest away, and nothing may wait without one.
+        let now = self.host.clock.uptime()?;
+        systemd.act("restart", &[TIMER])?;
+        self.begin_pending(back_to, within, &now)
     }
 
     /// All is in place: from now on the time counts.
     fn begin_countdown(&self) -> Result<(), EngineError> {
         if let Some(mut pending) = self.pending()? {
-            self.save_pending(&mut pending)?;
+            self.save_pending(&mut pending, &self.host.clock.uptime()?)?;
             self.host.systemd.act("restart", &[TIMER])?;
         }
         Ok(())
@@ -143,10 +153,12 @@ impl Engine<'_> {
         for path in &paths {
             is_changed |= is_there(path)?;
             files.remove(path)?;
+            files.sweep(path)?;
         }
         if is_changed {
             systemd.act("daemon-reload", &[])?;
         }
+        // Made first and removed last: as long as it is there, there may be something to take away.
         Ok(files.remove_tree(&self.revert_dir())?)
     }
 
@@ -200,8 +212,11 @@ impl Engine<'_> {
         };
         let left = pending.left(&self.host.clock.uptime()?);
         if !left.is_zero() {
-            // Somebody else started it, or the run has only now set the deadline. Without the timer nobody would.
-            self.host.systemd.act("start", &[TIMER])?;
+            // Somebody else started it, or the run has set the deadline anew, and may have been killed over it.
+            let timer = self.host.systemd.reports(&[TIMER])?;
+            if timer.first().is_none_or(|timer| timer.sub != "waiting") {
+                self.host.systemd.act("restart", &[TIMER])?;
+            }
             return Ok(Reverted::NotYet { left });
         }
         self.come_back(&pending)?;

@@ -189,6 +189,9 @@ impl Engine<'_> {
         let _lock = Lock::take(&self.layout.lock)?;
         self.refuse_while_pending()?;
         self.recover_locked(false)?;
+        if self.is_way_back_left()? {
+            self.disarm()?;
+        }
         self.install_locked(agreed, request)
     }
 
@@ -231,7 +234,9 @@ impl Engine<'_> {
     /// # Errors
     /// When the receipt cannot be read.
     pub fn is_settled(&self, proposal: &Proposal) -> Result<bool, EngineError> {
-        Ok(self.unfinished()?.is_none() && self.is_recorded(proposal, &self.receipt()?)?)
+        Ok(self.unfinished()?.is_none()
+            && !self.is_way_back_left()?
+            && self.is_recorded(proposal, &self.receipt()?)?)
     }
 
     pub(super) fn is_recorded(

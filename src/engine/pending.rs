@@ -117,7 +117,13 @@ impl Engine<'_> {
     }
 
     /// Writes down that from now on a change goes back to `back_to` unless it is confirmed `within` that time.
-    pub(super) fn begin_pending(&self, back_to: u64, within: Span) -> Result<(), EngineError> {
+    /// `now` is when its timer was about to start.
+    pub(super) fn begin_pending(
+        &self,
+        back_to: u64,
+        within: Span,
+        now: &Uptime,
+    ) -> Result<(), EngineError> {
         let mut pending = Pending {
             version: VERSION,
             back_to,
@@ -128,13 +134,17 @@ impl Engine<'_> {
             asked_by: self.host.logins.own(),
             there_before: Sessions::default(),
         };
-        self.save_pending(&mut pending)
+        self.save_pending(&mut pending, now)
     }
 
-    /// Sets the deadline anew, from now on, and takes note of who is logged in now.
-    pub(super) fn save_pending(&self, pending: &mut Pending) -> Result<(), EngineError> {
+    /// Sets the deadline anew, from `now` on, and takes note of who is logged in.
+    pub(super) fn save_pending(
+        &self,
+        pending: &mut Pending,
+        now: &Uptime,
+    ) -> Result<(), EngineError> {
         pending.there_before.extend(self.host.logins.all());
-        pending.set_deadline(&self.host.clock.uptime()?, self.host.clock.now());
+        pending.set_deadline(now, self.host.clock.now());
         let path = self.pending_path();
         let mut bytes =
             serde_json::to_vec_pretty(pending).map_err(|error| EngineError::Receipt {
@@ -149,7 +159,9 @@ impl Engine<'_> {
     }
 
     pub(super) fn forget_pending(&self) -> Result<(), EngineError> {
-        Ok(self.host.files.remove(&self.pending_path())?)
+        let path = self.pending_path();
+        self.host.files.remove(&path)?;
+        Ok(self.host.files.sweep(&path)?)
     }
 }
 

@@ -24,6 +24,13 @@ impl Engine<'_> {
         let mut ports: BTreeSet<u16> = openings.into_iter().map(|(_, port)| port).collect();
         ports.extend(ssh_ports(self.host));
         let entrances = self.promised(&ports)?;
+        for port in ports {
+            if !entrances.iter().any(|entrance| entrance.port == port) {
+                self.progress.begin(&format!(
+                    "note: not tried whether the firewall lets new connections to port {port} in: it is open to some only"
+                ));
+            }
+        }
         match self.host.firewall.knock(&entrances) {
             Ok(receptions) => judge(&entrances, &receptions),
             Err(error) => {
@@ -81,8 +88,8 @@ fn judge(entrances: &[Entrance], receptions: &[Reception]) -> Result<(), EngineE
                 "a new connection does not get in, though ufw's rules say it may: {}",
                 shut.join(", ")
             ),
-            help: "a rule ahead of them decides otherwise: look at `sudo ufw status numbered`, \
-                   /etc/ufw/before.rules, /etc/ufw/before6.rules and `sudo iptables -S INPUT`"
+            help: "a rule ahead of them decides otherwise (it came by a link of its own, from 169.254.213.254 or fe80::7461:2): \
+                   look at `sudo ufw status numbered`, /etc/ufw/before.rules, /etc/ufw/before6.rules and `sudo iptables -S INPUT`"
                 .to_owned(),
         }),
         left: Vec::new(),

@@ -51,8 +51,15 @@ impl Engine<'_> {
                 left.push(format!("{}: {error}", what.id()));
             }
         };
+        let has_certificate = records
+            .iter()
+            .any(|record| matches!(record.resource, Resource::Certificate(_)));
         for record in records {
             match (&record.resource, &record.prior) {
+                // Its files came back, and were read, before the certificate did.
+                (resource @ Resource::Nginx(_), prior) if has_certificate => {
+                    note(resource, self.settle_nginx(prior));
+                }
                 (
                     Resource::Unit(unit),
                     Prior::Unit {

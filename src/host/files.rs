@@ -57,7 +57,7 @@ pub trait Files: Send + Sync {
 
     /// Whether something is at `path`.
     fn exists(&self, path: &Path) -> bool {
-        !matches!(self.binary_state(path), Ok(BinaryState::Absent))
+        matches!(self.binary_state(path), Ok(state) if state != BinaryState::Absent)
     }
 
     /// Makes a directory, or gives one its mode and owner.
@@ -217,10 +217,6 @@ impl Files for RealFiles {
                 failed(error)
             })?;
         if is_new { sync_parent(path) } else { Ok(()) }
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        path.exists()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), HostError> {

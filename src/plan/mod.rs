@@ -1,6 +1,7 @@
 //! Desired and observed become an ordered plan: plain data that can be shown, stored and compared.
 
 mod held;
+mod schema;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use crate::resource::{
 };
 
 pub use held::HeldStep;
+pub use schema::SCHEMA;
 pub use text::{Diffs, render, unified};
 
 /// One change to one resource.

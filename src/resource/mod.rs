@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use certificate::{Certificate, CertificateState};
-pub use change::{Action, Change, Claim};
+pub use change::{Action, Change, Claim, TextChange};
 pub use container::{Container, ContainerState, Mount, RunningContainer, Volume, VolumeState};
 pub use firewall::Opening;
 pub use image::Image;

@@ -1,5 +1,6 @@
 //! A change that somebody who logs in after it confirms stays; any other goes back by itself: at its deadline, at a
 //! boot, after a run that was killed. With real logins over SSH.
+#![allow(clippy::print_stdout, reason = "how many moments there were")]
 
 use std::time::Duration;
 
@@ -340,4 +341,71 @@ fn an_uninstall_takes_the_way_back_along(host: &Host) {
     exits(&host.sh("/root/tavernctl uninstall --yes --purge"), 0);
     let left = host.sh(&format!("ls -d /var/lib/tavern {TRACES} 2>/dev/null"));
     assert_eq!(left.stdout, "");
+}
+
+/// Every moment at which the way back is made or taken away: what is left leads back, or nowhere and is swept.
+#[test]
+#[ignore = "longer: tests/full"]
+fn debian_12_kills_around_a_confirmation() {
+    let host = with_ssh(Image::BookwormPrepared, "confirm12-kills");
+    host.ok("/root/tavernctl install --yes");
+    edit(&host, ANY, NAMED);
+    let before = host.read(STACK);
+    let mut points = 0;
+    for verb in ["install --yes --confirm-within 10m", "confirm"] {
+        for nth in 1.. {
+            host.write(STACK, &before, 0o644);
+            if verb == "confirm" {
+                exits(
+                    &ssh(&host, "tavernctl install --yes --confirm-within 10m"),
+                    0,
+                );
+            }
+            let number = generation(&host);
+            let killed = ssh(
+                &host,
+                &format!(
+                    "strace -f -qq -o /dev/null -e trace=execve,rename,renameat,renameat2,unlink,unlinkat,rmdir \
+                 -e inject=rename,renameat,renameat2,unlink,unlinkat,rmdir:signal=KILL:when={nth} tavernctl {verb}; exit $?"
+                ),
+            );
+            if killed.code == 0 {
+                break;
+            }
+            exits(&killed, 137);
+            points += 1;
+            let waits = host.sh("test -e /var/lib/tavern/pending.json").success();
+            if verb == "confirm" {
+                assert_eq!(generation(&host), number, "{verb} {nth}");
+            }
+            if waits {
+                host.ok("systemctl is-active tavern-revert.timer");
+                // As after a boot.
+                host.ok(
+                    "cd /var/lib/tavern && jq '.boot = \"another\"' pending.json > /root/pending && \
+                     cat /root/pending > pending.json && systemctl start tavern-revert.service",
+                );
+                assert!(
+                    host.read(STACK).contains(ANY) || generation(&host) == number,
+                    "{verb} {nth}"
+                );
+            }
+            // Once more, without a confirmation: nothing of the way back stays.
+            if verb == "confirm" && !waits {
+                assert!(host.read(STACK).contains(NAMED), "{verb} {nth}");
+            }
+            host.write(STACK, &before.replace(NAMED, ANY), 0o644);
+            exits(&host.sh("tavernctl install --yes"), 0);
+            no_way_back_is_left(&host);
+            exits(&host.sh("tavernctl plan"), 0);
+        }
+        // The last one was not killed.
+        if verb != "confirm" {
+            exits(&ssh(&host, "tavernctl confirm"), 0);
+            host.write(STACK, &before.replace(NAMED, ANY), 0o644);
+            host.ok("tavernctl install --yes");
+        }
+    }
+    println!("\nnote: killed at {points} moments around a confirmation");
+    assert!(points > 10, "only {points} moments were found");
 }

@@ -45,6 +45,14 @@ fn install(host: &Host) -> String {
     host.ok("/root/tavernctl install --yes").trim().to_owned()
 }
 
+fn changes_the_receipt_alone(host: &Host) {
+    let said = install(host);
+    assert!(
+        said.starts_with("Nothing to change; recorded as generation "),
+        "{said}"
+    );
+}
+
 #[test]
 fn the_firewall_is_told() {
     let host = installed(Image::BookwormPrepared, "firewall12");
@@ -73,10 +81,10 @@ fn the_firewall_is_told() {
         "cd /var/lib/tavern && jq '(.entries[].resource | select(.type == \"opening\")) |= {type, port}' \
          receipt.json > /root/old && cat /root/old > receipt.json && ! grep -q '\"ssh\"' receipt.json",
     );
-    assert_eq!(install(&host), SETTLED);
+    changes_the_receipt_alone(&host);
     assert_eq!(rules(&host), told);
     start_sshd(&host, 2222);
-    assert_eq!(install(&host), SETTLED);
+    changes_the_receipt_alone(&host);
     host.ok("jq -e '.entries[].resource | select(.port == 2222).ssh' /var/lib/tavern/receipt.json");
     stop_sshd(&host);
 

@@ -1,6 +1,8 @@
 //! The engine on a machine in memory.
 
+mod bugs;
 mod clock;
+mod confirmation;
 mod exactness;
 mod growth;
 mod pairs;

@@ -135,9 +135,10 @@ impl Rig {
     /// Whether a run has passed its commit since there were `from` lines in journals.
     pub(super) fn has_committed(&self, from: usize) -> bool {
         let machine = self.memory.machine();
-        let commit = b"{\"commit\":{}}\n";
-        let mut lines = machine.appended[from..].iter();
-        lines.any(|(_, bytes)| bytes.ends_with(commit))
+        let mut lines = machine.appended[from..]
+            .iter()
+            .flat_map(|(_, bytes)| bytes.split(|byte| *byte == b'\n'));
+        lines.any(|line| line.starts_with(b"{\"commit\":"))
     }
 
     /// Nothing is left to do, nothing runs on what is no longer there, and looking again changes nothing.

@@ -68,6 +68,12 @@ pub(crate) struct Machine {
     pub(crate) log: Vec<String>,
     /// What was added to files, in order.
     pub(crate) appended: Vec<(PathBuf, Vec<u8>)>,
+    /// How often it has booted since.
+    pub(crate) boots: u32,
+    /// How long it has been up.
+    pub(crate) up: std::time::Duration,
+    /// The only login session.
+    pub(crate) session: Option<u32>,
     /// How many things were looked at.
     pub(crate) questions: u64,
     /// How far the clock has been set back.

@@ -81,18 +81,24 @@ impl Clock for MemoryHost {
 
     fn uptime(&self) -> Result<Uptime, HostError> {
         Ok(Uptime {
-            boot: "the only one".to_owned(),
-            length: std::time::Duration::from_secs(60),
+            boot: format!("boot {}", self.machine().boots),
+            length: self.machine().up,
         })
     }
 }
 
 impl Logins for MemoryHost {
     fn own(&self) -> Session {
-        Session::default()
+        Session {
+            audit: self.machine().session,
+            scope: None,
+        }
     }
 
     fn all(&self) -> Sessions {
-        Sessions::default()
+        Sessions {
+            audit: self.machine().session.into_iter().collect(),
+            ..Sessions::default()
+        }
     }
 }

@@ -1,0 +1,101 @@
+//! Bugs that generated pairs and sweeps have found, each by its smallest case.
+
+use std::path::Path;
+
+use super::rig::{Files, Rig, printed};
+use crate::engine::Purge;
+use crate::host::memory::{MemoryHost, Node};
+
+const HEAD: &str = "name = \"a\"\nhosts = [\"a.example\"]\n[tls]\nissuer = \"self-signed\"\n";
+const SITE: &str = "[[site]]\npath = \"/\"\nstatic = \"main\"\n";
+
+fn stack(rest: &str) -> Files {
+    Files::from([("a".to_owned(), format!("{HEAD}{SITE}{rest}"))])
+}
+
+fn app(alias: &str) -> String {
+    format!(
+        "[[site]]\npath = \"/x/\"\nname = \"x\"\napp = \"counter\"\n\
+         [[site]]\npath = \"/y/\"\nname = \"y\"\napp = \"counter\"\n\
+         [app.counter]\nserve = \"counter\"\nneeds = [\"redis\"]\naccounts = [\"ann\"]\n{alias}\
+         [container.redis]\nkind = \"redis\"\nimage = \"redis:7-alpine\"\n"
+    )
+}
+
+const TWO: &str = "[container.redis]\nkind = \"redis\"\nimage = \"redis:7-alpine\"\n\
+                   [container.cache]\nkind = \"redis\"\nimage = \"redis:7-alpine\"\n";
+
+fn installed(files: &Files) -> Rig {
+    let rig = Rig::new(MemoryHost::prepared());
+    rig.declare(files);
+    rig.install(None).unwrap();
+    rig
+}
+
+/// bug: systemd-sysusers made both groups in the first one's step, and the second passed for the operator's.
+#[test]
+fn a_second_group_is_ours_too() {
+    let rig = installed(&stack(TWO));
+    assert!(rig.memory.machine().groups.contains_key("tavern-a-redis"));
+    let everything = Purge {
+        data: true,
+        packages: false,
+    };
+    assert!(
+        rig.engine()
+            .uninstall(everything)
+            .unwrap()
+            .failed
+            .is_empty()
+    );
+    let machine = rig.memory.machine();
+    assert!(
+        machine
+            .groups
+            .keys()
+            .all(|name| !name.starts_with("tavern-"))
+    );
+}
+
+/// bug: an image and a password that two containers share were planned twice.
+#[test]
+fn what_two_containers_share_is_planned_once() {
+    let rig = Rig::new(MemoryHost::prepared());
+    rig.declare(&stack(TWO));
+    let mut steps = printed(&rig.plan().unwrap());
+    let all = steps.len();
+    steps.sort();
+    steps.dedup();
+    assert_eq!(steps.len(), all);
+}
+
+/// bug: the login's location was there once for each site of the app, and nginx refused it.
+#[test]
+fn two_sites_of_one_app_have_one_login() {
+    installed(&stack(&app(""))).is_right().unwrap();
+}
+
+/// bug: `systemctl enable` adds links, and the one of an alias that left the stack stayed.
+#[test]
+fn an_alias_that_left_the_stack_leads_nowhere() {
+    let rig = installed(&stack(&app("alias = \"old\"\n")));
+    let link = Path::new("/etc/systemd/system/old.service");
+    assert!(rig.memory.machine().tree.get(link).is_some());
+    rig.declare(&stack(&app("")));
+    rig.install(None).unwrap();
+    assert_eq!(rig.memory.machine().tree.get(link), None);
+    rig.is_right().unwrap();
+}
+
+/// bug: what was added to a journal whose last line was cut in two ran on from it, and neither could be read.
+#[test]
+fn a_journal_that_ends_in_half_a_line_is_recovered_from() {
+    let rig = installed(&stack(""));
+    let before = rig.whole_picture();
+    let journal = "/var/lib/tavern/journal.jsonl";
+    let begin = "{\"begin\":{\"version\":2,\"verb\":\"install\",\"generation\":2,\"first\":false,\"pid\":1,\"at\":\"\"}}";
+    let text = format!("{begin}\n{{\"step\":{{\"act");
+    rig.memory.machine().tree.plant(journal, Node::file(text));
+    assert!(rig.engine().recover(false).unwrap().is_some());
+    assert_eq!(before, rig.whole_picture());
+}
