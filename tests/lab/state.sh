@@ -9,7 +9,7 @@ export LC_ALL=C
 mode=$1
 
 case $mode in
-    ours) roots=(/etc /usr/local /var/www /var/lib/tavern /run/tavern) ;;
+    ours) roots=(/etc /usr/local /var/www /var/lib/tavern /var/lib/tavern.gone /run/tavern) ;;
     whole) roots=(/ /run /tmp) ;;
     *) exit 64 ;;
 esac
