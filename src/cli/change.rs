@@ -91,7 +91,7 @@ pub(super) fn said(recovered: &Recovered) -> String {
             format!("an earlier run ({what}) did not end: it was undone (packages stay)")
         }
         Recovered::Finished { what } => {
-            format!("an earlier run ({what}) did not end: it was past its commit, and is recorded")
+            format!("an earlier run ({what}) did not end: it was past its commit, and is finished")
         }
         Recovered::Uninstall { .. } => {
             "an earlier uninstall did not end: what it had not yet removed is still here".to_owned()

@@ -2,10 +2,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::change::{Consent, carry_out, said};
+use super::change::said;
 use super::uninstall;
 use super::{Answer, Printer, require_host};
-use crate::engine::{Engine, Purge, Recovered, Request};
+use crate::engine::{Engine, Purge, Recovered};
 use crate::host::Host;
 
 #[derive(Args)]
@@ -34,16 +34,8 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         return Ok(ExitCode::SUCCESS);
     };
     printer.out(&said(&recovered));
-    let consent = Consent {
-        yes: true,
-        dry_run: false,
-    };
     match recovered {
-        Recovered::Undone { .. } => Ok(ExitCode::SUCCESS),
-        // What left the stacks comes back with the rest, unless somebody confirms.
-        Recovered::Finished { .. } if engine.pending()?.is_some() => Ok(ExitCode::SUCCESS),
-        // What left the stacks may still be there.
-        Recovered::Finished { .. } => carry_out(&host, &Request::default(), consent, printer),
+        Recovered::Undone { .. } | Recovered::Finished { .. } => Ok(ExitCode::SUCCESS),
         Recovered::Uninstall {
             purge,
             purge_packages,

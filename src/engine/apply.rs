@@ -117,7 +117,7 @@ impl Engine<'_> {
     }
 
     /// All is proven: what cannot be removed now stays in the receipt, and the next run tries again.
-    fn remove_orphans(
+    pub(super) fn remove_orphans(
         &self,
         plan: &Plan,
         receipt: &mut Receipt,

@@ -117,7 +117,12 @@ impl EngineError {
             Self::NotRemoved(_) => Some("mend what it names, then `sudo tavernctl install` tries again".to_owned()),
             Self::NotUndone(_) => Some("mend what it names, then `sudo tavernctl recover`; \
                  `tavernctl recover --give-up` leaves these as they are".to_owned()),
-            Self::Receipt { .. } => Some("`sudo tavernctl recover` takes the newest readable one of its copies, and keeps the damaged file".to_owned()),
+            Self::Receipt { path, .. } if path.ends_with("journal.jsonl") => Some(
+                "`sudo tavernctl recover --give-up` sets it aside, and what the run had done stays as it is".to_owned(),
+            ),
+            Self::Receipt { .. } => Some(
+                "`sudo tavernctl recover` takes the newest readable one of its copies, and keeps the damaged file".to_owned(),
+            ),
             Self::Interrupted => {
                 Some("everything this run did was undone (packages stay); run it again".to_owned())
             }

@@ -189,6 +189,15 @@ impl<'a> Engine<'a> {
         self.layout.state.join("journal.jsonl")
     }
 
+    /// To go on with the journal of a run that was killed.
+    pub(super) fn reopen_journal(&'a self, generation: u64) -> Journal<'a> {
+        Journal {
+            engine: self,
+            generation,
+            done: None,
+        }
+    }
+
     pub(super) fn begin_journal(
         &'a self,
         verb: Verb,
@@ -252,13 +261,31 @@ impl Engine<'_> {
         Ok(self.host.files.remove(&self.journal_path())?)
     }
 
+    /// An uninstall that was cut off while it removed its own records.
+    fn last_of_an_uninstall(&self) -> Option<Unfinished> {
+        self.host.files.exists(&self.doomed()).then(|| Unfinished {
+            begin: Some(Begin {
+                version: VERSION,
+                verb: Verb::Uninstall {
+                    purge: true,
+                    purge_packages: false,
+                },
+                generation: 0,
+                first: false,
+                pid: 0,
+                at: "earlier".to_owned(),
+            }),
+            ..Unfinished::default()
+        })
+    }
+
     /// The run that did not end, if there is one.
     ///
     /// # Errors
     /// When the journal cannot be read.
     pub fn unfinished(&self) -> Result<Option<Unfinished>, EngineError> {
         let Some(bytes) = self.host.files.read(&self.journal_path())? else {
-            return Ok(None);
+            return Ok(self.last_of_an_uninstall());
         };
         #[derive(Deserialize)]
         struct Head {

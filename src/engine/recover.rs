@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use super::alias::AliasPrior;
 use super::journal::{Record, Unfinished, Verb};
 use super::prior::Prior;
-use super::receipt::Receipt;
+use super::receipt::{Entry, Receipt};
 use super::{Engine, EngineError, Lock};
+use crate::plan::{self, Orphan, Plan};
 use crate::resource::{Action, Resource};
 
 /// What became of a run that did not end.
@@ -17,7 +18,7 @@ pub enum Recovered {
         /// What it was for.
         what: String,
     },
-    /// It was past its commit, and is recorded now. What it did not yet remove, the next install removes.
+    /// It was past its commit, and is recorded now; what it was still to remove is gone, or an orphan.
     Finished {
         /// What it was for.
         what: String,
@@ -50,7 +51,16 @@ impl Engine<'_> {
     }
 
     pub(super) fn recover_locked(&self, give_up: bool) -> Result<Option<Recovered>, EngineError> {
-        let Some(run) = self.unfinished()? else {
+        let unfinished = match self.unfinished() {
+            Err(EngineError::Receipt { .. }) if give_up => {
+                let journal = self.journal_path();
+                let kept = journal.with_extension("jsonl.damaged");
+                self.host.files.rename(&journal, &kept)?;
+                None
+            }
+            other => other?,
+        };
+        let Some(run) = unfinished else {
             // The first run of all, killed before its journal: all that it made.
             self.host.files.remove_directory(&self.layout.state)?;
             return Ok(None);
@@ -61,7 +71,11 @@ impl Engine<'_> {
         let Some(begin) = &run.begin else {
             // Its first line never reached the disk, or it is of the first version.
             self.fold_first_version(&run.records)?;
-            return Ok(Some(Recovered::Finished { what }));
+            return Ok(Some(if run.records.is_empty() {
+                Recovered::Undone { what }
+            } else {
+                Recovered::Finished { what }
+            }));
         };
         if let Verb::Uninstall {
             purge,
@@ -70,6 +84,7 @@ impl Engine<'_> {
         {
             // What it had given back is no longer in the receipt.
             self.close_journal()?;
+            self.host.files.remove_tree(&self.doomed())?;
             return Ok(Some(Recovered::Uninstall {
                 purge,
                 purge_packages,
@@ -77,9 +92,13 @@ impl Engine<'_> {
         }
         if run.is_committed {
             let mut receipt = self.generation_receipt(begin.generation)?;
-            // What it may not have removed yet is an orphan once more.
-            receipt.entries.extend(run.pending.iter().cloned());
+            let removals = self.removals(&run.pending)?;
+            receipt.entries.extend(run.pending);
+            let mut journal = self.reopen_journal(begin.generation);
+            let outcome = self.remove_orphans(&removals, &mut receipt, &mut journal);
             self.record_run(&receipt)?;
+            // What cannot be removed is an orphan, for the next install to try again.
+            outcome?;
             return Ok(Some(Recovered::Finished { what }));
         }
         // Where the first run was killed right before its commit, its own copy would pass for the lost receipt.
@@ -99,6 +118,22 @@ impl Engine<'_> {
         }
         self.forget_run(&before, &records, begin.first, &left)?;
         Ok(Some(Recovered::Undone { what }))
+    }
+
+    /// What a run was still to remove, in the order of its plan.
+    fn removals(&self, pending: &[Entry]) -> Result<Plan, EngineError> {
+        let mut steps = Vec::new();
+        for entry in pending.iter().rev() {
+            steps.push(plan::removal(&Orphan {
+                resource: entry.resource.clone(),
+                edited: entry.resource.edits(&self.look_at(&entry.resource)?, None),
+                first: false,
+            }));
+        }
+        Ok(Plan {
+            steps,
+            ..Plan::default()
+        })
     }
 
     /// Takes back what an undone run wrote of itself: all of it, if the host had no state of ours before.

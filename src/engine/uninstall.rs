@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use super::prior::Prior;
 use super::receipt::{Entry, Receipt};
 use super::{Engine, EngineError, Lock, Verb};
@@ -311,6 +313,11 @@ impl Engine<'_> {
         Ok(entry.prior == Prior::Absent && still_there && !is_frame)
     }
 
+    /// The name that the state has while it is removed.
+    pub(super) fn doomed(&self) -> PathBuf {
+        self.layout.state.with_extension("gone")
+    }
+
     fn finish(
         &self,
         purge: Purge,
@@ -325,7 +332,7 @@ impl Engine<'_> {
             return self.close_journal();
         }
         // It goes at one instant: half of it would say what is no longer so.
-        let doomed = self.layout.state.with_extension("gone");
+        let doomed = self.doomed();
         files.remove_tree(&doomed)?;
         if files.state(&self.layout.state)? != PathState::Absent {
             // A file system of its own cannot be renamed.

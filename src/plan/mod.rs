@@ -140,7 +140,8 @@ pub fn make(
     }
 }
 
-fn removal(orphan: &Orphan) -> Step {
+/// The step that removes what no stack wants.
+pub fn removal(orphan: &Orphan) -> Step {
     Step {
         id: orphan.resource.id(),
         resource: orphan.resource.clone(),
