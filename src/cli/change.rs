@@ -93,6 +93,10 @@ pub(super) fn said(recovered: &Recovered) -> String {
         Recovered::Finished { what } => {
             format!("an earlier run ({what}) did not end: it was past its commit, and is finished")
         }
+        Recovered::SetAside { kept } => format!(
+            "the journal of a run that did not end cannot be read, and is kept as {}; what the run had done stays",
+            kept.display()
+        ),
         Recovered::Uninstall { .. } => {
             "an earlier uninstall did not end: what it had not yet removed is still here".to_owned()
         }

@@ -23,7 +23,10 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let now = engine.receipt()?.generation;
     let mut all = Vec::new();
     for number in engine.generations()? {
-        all.push(engine.about(number)?);
+        match engine.about(number) {
+            Ok(about) => all.push(about),
+            Err(error) => printer.note(&format!("note: generation {number}: {error}")),
+        }
     }
     if arguments.json {
         printer.json(&all);

@@ -219,8 +219,15 @@ fn note_unfinished(printer: &Printer) {
     let host = Host::real();
     let engine = Engine::new(&host, &Silent);
     // Without root the journal cannot be read, and a run that is at work has one too.
-    let Ok(Some(run)) = engine.unfinished() else {
-        return;
+    let run = match engine.unfinished() {
+        Ok(Some(run)) => run,
+        Err(error @ EngineError::Receipt { .. }) => {
+            printer.note(&format!(
+                "note: a run did not end, and its journal is damaged: {error}"
+            ));
+            return;
+        }
+        _ => return,
     };
     if engine.is_at_work() {
         return;

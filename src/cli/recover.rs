@@ -35,7 +35,9 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     };
     printer.out(&said(&recovered));
     match recovered {
-        Recovered::Undone { .. } | Recovered::Finished { .. } => Ok(ExitCode::SUCCESS),
+        Recovered::Undone { .. } | Recovered::Finished { .. } | Recovered::SetAside { .. } => {
+            Ok(ExitCode::SUCCESS)
+        }
         Recovered::Uninstall {
             purge,
             purge_packages,

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     purge: bool,
     /// Remove the packages that Tavern installed, and what came with them, unless somebody else needs them
-    #[arg(long)]
+    #[arg(long, requires = "purge", conflicts_with = "stacks")]
     purge_packages: bool,
     /// Do not ask
     #[arg(long, short)]
@@ -31,6 +31,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let host = Host::real();
     require_host(&host, "uninstall")?;
+    if !arguments.stacks.is_empty() {
+        super::installed_stacks(&host, &arguments.stacks)?;
+    }
     if !arguments.stacks.is_empty() && !is_all(&host, &arguments.stacks) {
         let request = Request {
             source: Source::Without {

@@ -231,7 +231,12 @@ impl Engine<'_> {
     fn come_back(&self, pending: &Pending) -> Result<(), EngineError> {
         self.recover_locked(false)?;
         if self.receipt()?.generation != pending.back_to {
-            self.install_locked(None, &Request::to_generation(pending.back_to))?;
+            let request = Request {
+                adopt: true,
+                must_come_back: true,
+                ..Request::to_generation(pending.back_to)
+            };
+            self.install_locked(None, &request)?;
         }
         Ok(())
     }

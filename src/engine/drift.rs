@@ -65,7 +65,10 @@ impl Engine<'_> {
     /// When the host cannot be looked at.
     pub fn drift(&self) -> Result<Vec<Drift>, EngineError> {
         Lock::is_free(&self.layout.lock)?;
-        let receipt = self.receipt_as_if_recovered()?;
+        self.drift_from(&self.receipt_as_if_recovered()?)
+    }
+
+    fn drift_from(&self, receipt: &Receipt) -> Result<Vec<Drift>, EngineError> {
         let applied: Vec<Desired> = receipt
             .entries
             .iter()
@@ -122,9 +125,11 @@ impl Engine<'_> {
     /// # Errors
     /// When another run holds the lock, or an overlay cannot be written.
     pub fn adopt_drift(&self, only: &[PathBuf]) -> Result<Adopted, EngineError> {
-        let drifts = self.drift()?;
         let _lock = Lock::take(&self.layout.lock)?;
+        self.refuse_while_pending()?;
+        self.recover_locked(false)?;
         let mut receipt = self.receipt()?;
+        let drifts = self.drift_from(&receipt)?;
         let bases = self.bases(&receipt)?;
         let mut owed = receipt.owed.clone();
         let earlier = self.overlays(&self.snapshot()?)?;
@@ -174,11 +179,11 @@ impl Engine<'_> {
         let file = self.layout.etc.join(overlay_name(&overlay.path));
         files.make_directory(
             &self.layout.etc.join("overlays"),
-            Mode(0o755),
+            Mode(0o700),
             &Owner::root(),
         )?;
         let text = overlay.to_toml();
-        files.write(&file, text.as_bytes(), Mode(0o644), &Owner::root())?;
+        files.write(&file, text.as_bytes(), Mode(0o600), &Owner::root())?;
         Ok(file)
     }
 

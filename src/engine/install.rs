@@ -10,8 +10,8 @@ use super::{Engine, EngineError, Lock};
 use crate::expand;
 use crate::host::gather;
 use crate::model::{Span, UfwFacts};
-use crate::plan::{self, Plan};
-use crate::resource::{Desired, Keep, Mount, Resource};
+use crate::plan::{self, Plan, Step};
+use crate::resource::{Action, Content, Desired, Keep, Mount, Resource};
 use crate::stack::{Site, SiteContent, Stack};
 
 /// What is asked of a run.
@@ -25,6 +25,8 @@ pub struct Request {
     pub adopt: bool,
     /// It goes back by itself unless somebody confirms it within that time.
     pub confirm_within: Option<Span>,
+    /// It is the way back from what may have locked somebody out: nothing but the host itself may refuse it.
+    pub must_come_back: bool,
 }
 
 impl Request {
@@ -121,7 +123,9 @@ impl Engine<'_> {
             }
             return Err(EngineError::Conflicts(list));
         }
-        self.preflight(&draft.plan, &draft.stacks, draft.apt_trouble.as_deref())?;
+        if !request.must_come_back {
+            self.preflight(&draft.plan, &draft.stacks, draft.apt_trouble.as_deref())?;
+        }
         Ok(draft)
     }
 
@@ -160,14 +164,34 @@ impl Engine<'_> {
         }
         knowledge.insisted = insisted;
         knowledge.orphans.extend(leaving);
+        // What no generation has is nowhere else.
+        let recorded = self.snapshot_of(receipt.generation).unwrap_or_default();
         for orphan in &mut knowledge.orphans {
             orphan.edited = orphan
                 .resource
                 .edits(&self.look_at(&orphan.resource)?, None);
+            if orphan.edited.is_empty()
+                && let Resource::File(file) = &orphan.resource
+                && let (Ok(name), Content::Text(text)) =
+                    (file.path.strip_prefix(&self.layout.etc), &file.content)
+                && recorded
+                    .files
+                    .get(&*name.to_string_lossy())
+                    .map(Vec::as_slice)
+                    != Some(text.as_bytes())
+                && file.keep == Keep::Seeded
+            {
+                orphan.edited.push(file.path.clone());
+            }
             orphan.first |= shares_a_volume(&orphan.resource, &desired);
         }
+        let mut plan = plan::make(&desired, &observed, &knowledge);
+        if !request.must_come_back {
+            plan = self.leave_held(plan)?;
+            refuse_held_removals(&plan)?;
+        }
         Ok(Proposal {
-            plan: self.leave_held(plan::make(&desired, &observed, &knowledge))?,
+            plan,
             stacks,
             snapshot,
             desired,
@@ -303,6 +327,21 @@ impl Engine<'_> {
                     || matches!(resource, Resource::Binary(_))
             }),
         })
+    }
+}
+
+/// What must go before something else is made cannot wait: two containers would have the same volume.
+fn refuse_held_removals(plan: &Plan) -> Result<(), EngineError> {
+    let is_first = |step: &Step| step.change.action == Action::Remove && !step.after_commit;
+    match plan.held.iter().find(|held| is_first(&held.step)) {
+        None => Ok(()),
+        Some(held) => Err(EngineError::NotReady {
+            what: format!(
+                "{} must be removed first, and is {}",
+                held.step.id, held.held
+            ),
+            help: "`sudo tavernctl hold --end`, then run it again".into(),
+        }),
     }
 }
 

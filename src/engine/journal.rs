@@ -263,7 +263,10 @@ impl Engine<'_> {
 
     /// An uninstall that was cut off while it removed its own records.
     fn last_of_an_uninstall(&self) -> Option<Unfinished> {
-        self.host.files.exists(&self.doomed()).then(|| Unfinished {
+        let files = &self.host.files;
+        // With a state of its own, a later run has begun anew.
+        let is_cut_off = files.exists(&self.doomed()) && !files.exists(&self.layout.state);
+        is_cut_off.then(|| Unfinished {
             begin: Some(Begin {
                 version: VERSION,
                 verb: Verb::Uninstall {

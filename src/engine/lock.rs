@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use super::EngineError;
 use crate::host::HostError;
 
+/// Longer than [`Lock::is_free`] holds it.
+const A_LOOK: Duration = Duration::from_millis(100);
+
 /// The one lock of all runs that change the host. The kernel lets go of it when the process ends.
 pub struct Lock {
     _file: File,
@@ -49,10 +52,17 @@ impl Lock {
             .mode(0o600)
             .open(path)
             .map_err(|error| failed(path, error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(&mut file)),
-            Err(TryLockError::Error(error)) => return Err(failed(path, error)),
+        // Somebody may only be looking whether it is free.
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if begun.elapsed() < A_LOOK => {
+                    std::thread::sleep(A_LOOK / 10);
+                }
+                Err(TryLockError::WouldBlock) => return Err(held(&mut file)),
+                Err(TryLockError::Error(error)) => return Err(failed(path, error)),
+            }
         }
         file.set_len(0)
             .and_then(|()| file.rewind())

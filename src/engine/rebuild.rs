@@ -24,8 +24,8 @@ const PLACES: [&str; 4] = [
     "/etc/profile.d",
 ];
 
-/// Where links to tavernctl lie.
-const LINKS: [&str; 2] = ["/usr/local/bin", "/usr/local/sbin"];
+/// Links to tavernctl.
+const LINKS: [&str; 2] = ["/usr/local/bin/check-flask", "/usr/local/bin/restart-flask"];
 
 impl Engine<'_> {
     /// Puts a readable receipt in the place of a damaged one, which is kept. Says from where it came.
@@ -143,14 +143,11 @@ impl Engine<'_> {
                 }
             }
         }
-        for place in LINKS {
-            for path in files.list(Path::new(place))? {
-                // Others' programs there may be too large to be read: they are no links.
-                if let Ok(PathState::Link { target }) = files.state(&path)
-                    && target.ends_with("tavernctl")
-                {
-                    found.push(Resource::Link(Link { path, target }));
-                }
+        for path in LINKS.map(PathBuf::from) {
+            if let PathState::Link { target } = files.state(&path)?
+                && target.ends_with("tavernctl")
+            {
+                found.push(Resource::Link(Link { path, target }));
             }
         }
         let docker = &self.host.docker;
@@ -176,10 +173,13 @@ impl Engine<'_> {
             }));
             found.push(managed(path));
         }
-        let groups = files.read(Path::new("/etc/group"))?.unwrap_or_default();
-        for line in String::from_utf8_lossy(&groups).lines() {
-            let name = line.split(':').next().unwrap_or_default();
-            if name.starts_with("tavern-") {
+        // `g NAME -`, in the file that declares ours.
+        let declared = files.read(Path::new("/etc/sysusers.d/tavern.conf"))?;
+        for line in String::from_utf8_lossy(&declared.unwrap_or_default()).lines() {
+            if let Some(name) = line
+                .strip_prefix("g ")
+                .and_then(|rest| rest.split(' ').next())
+            {
                 found.push(Resource::Group(Group { name: name.into() }));
             }
         }

@@ -23,6 +23,11 @@ pub enum Recovered {
         /// What it was for.
         what: String,
     },
+    /// Its journal could not be read: it is kept, and what the run had done stays as it is.
+    SetAside {
+        /// Where.
+        kept: PathBuf,
+    },
     /// An uninstall only goes forward; it is to be run again.
     Uninstall {
         /// Data goes too.
@@ -51,11 +56,20 @@ impl Engine<'_> {
     }
 
     pub(super) fn recover_locked(&self, give_up: bool) -> Result<Option<Recovered>, EngineError> {
+        let mut set_aside = None;
         let unfinished = match self.unfinished() {
             Err(EngineError::Receipt { .. }) if give_up => {
                 let journal = self.journal_path();
                 let kept = journal.with_extension("jsonl.damaged");
+                // What it replaced may be in blobs that only it speaks of.
+                let receipt = self.receipt()?;
+                self.forget_generation(receipt.generation + 1)?;
+                self.save_receipt(&Receipt {
+                    spares_blobs: true,
+                    ..receipt
+                })?;
                 self.host.files.rename(&journal, &kept)?;
+                set_aside = Some(kept);
                 None
             }
             other => other?,
@@ -63,7 +77,8 @@ impl Engine<'_> {
         let Some(run) = unfinished else {
             // The first run of all, killed before its journal: all that it made.
             self.host.files.remove_directory(&self.layout.state)?;
-            return Ok(None);
+            self.host.files.remove_tree(&self.doomed())?;
+            return Ok(set_aside.map(|kept| Recovered::SetAside { kept }));
         };
         self.sweep_temporaries(&run)?;
         self.cut_torn_line()?;
@@ -215,6 +230,15 @@ impl Engine<'_> {
     pub(super) fn receipt_as_if_recovered(&self) -> Result<Receipt, EngineError> {
         let mut receipt = self.receipt()?;
         if let Some(run) = self.unfinished()? {
+            if run.begin.is_some() && !run.is_committed {
+                return Err(EngineError::NotReady {
+                    what: format!(
+                        "a run ({}) did not end, and what it half did would pass for what is there",
+                        run.what()
+                    ),
+                    help: "`sudo tavernctl recover` undoes it; then run this again".into(),
+                });
+            }
             fold(&run.records, &mut receipt);
         }
         Ok(receipt)

@@ -130,7 +130,16 @@ impl Engine<'_> {
             .stacks(names, false)?
             .into_iter()
             .partition(|named| names.contains(&named.stack.name.to_string()));
-        let mut snapshot = self.snapshot()?;
+        // What the others' files say by now is for an install to apply, not for this.
+        let (stay, mut snapshot) = match self.snapshot_of(receipt.generation) {
+            Ok(snapshot) => {
+                let place = self.generation_dir(receipt.generation);
+                let applied = parse_stacks(&place, &snapshot)?.into_iter();
+                let stays = |named: &NamedStack| !names.contains(&named.stack.name.to_string());
+                (applied.filter(stays).collect(), snapshot)
+            }
+            Err(_) => (stay, self.snapshot()?),
+        };
         let mut leaving = Vec::new();
         for named in &gone {
             let name = format!("stacks/{}.toml", named.stack.name);
@@ -175,7 +184,12 @@ impl Engine<'_> {
     fn declaration(&self, name: &str, bytes: &[u8]) -> Resource {
         Resource::File(File {
             path: self.declaration_path(name),
-            mode: Mode(0o644),
+            // An overlay has the text of a file that may be for few eyes only.
+            mode: Mode(if name.starts_with("overlays/") {
+                0o600
+            } else {
+                0o644
+            }),
             owner: Owner::root(),
             content: Content::Text(String::from_utf8_lossy(bytes).into_owned()),
             keep: Keep::Seeded,

@@ -5,6 +5,7 @@ use super::journal::Record;
 use super::prior::{PathPrior, Prior};
 use super::receipt::Receipt;
 use super::{Engine, EngineError};
+use crate::host::HostError;
 use crate::resource::{Action, Htpasswd, NginxTree, PathState, Resource, Secret, SecretKind, Unit};
 
 impl Engine<'_> {
@@ -203,7 +204,25 @@ impl Engine<'_> {
                 self.note_passwords(&htpasswd.heading, &[], &[], &htpasswd.passwords)
             }
             (Resource::Image(image), _) => Ok(self.host.docker.remove_image(&image.reference)?),
-            (Resource::Volume(volume), _) => Ok(self.host.docker.remove_volume(&volume.name)?),
+            // Somebody may have made another of that name.
+            (Resource::Volume(volume), _) => match self.host.docker.volume(&volume.name)? {
+                Some(found) if found.stack.is_some() => {
+                    Ok(self.host.docker.remove_volume(&volume.name)?)
+                }
+                _ => Ok(()),
+            },
+            (Resource::Link(link), Prior::Absent)
+                if !matches!(
+                    files.state(&link.path)?,
+                    PathState::Link { .. } | PathState::Absent
+                ) =>
+            {
+                Err(HostError::Unexpected(format!(
+                    "{} is no link any more: somebody put something else there",
+                    link.path.display()
+                ))
+                .into())
+            }
             (Resource::Opening(opening), _) => Ok(self.host.firewall.close(opening.port)?),
             (resource, _) => match resource.path() {
                 Some(path) => Ok(files.remove(path)?),
@@ -237,7 +256,10 @@ impl Engine<'_> {
         );
         for path in files.list(link.parent().unwrap_or(Path::new("/")))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(&stem) && Some(&path) != used.as_ref() {
+            let is_pair = name.strip_prefix(&stem).is_some_and(|serial| {
+                serial.len() == 16 && serial.bytes().all(|byte| byte.is_ascii_hexdigit())
+            });
+            if is_pair && Some(&path) != used.as_ref() {
                 files.remove_tree(&path)?;
             }
         }

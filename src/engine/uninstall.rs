@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::generations::FOLDERS;
 use super::prior::Prior;
 use super::receipt::{Entry, Receipt};
 use super::{Engine, EngineError, Lock, Verb};
@@ -167,15 +169,9 @@ impl Engine<'_> {
         if !purge.packages {
             return Ok(());
         }
-        if packages.contains("docker.io")
-            && let others = self.containers_of_others()
-            && !others.is_empty()
-        {
-            left.notes.push(format!(
-                "{}: stays, for containers of yours are in it: {}",
-                entry.id,
-                others.join(", ")
-            ));
+        // Purged, both would take along what is in their directories, whoever put it there.
+        if let Some(reason) = self.holds_others_things(packages) {
+            left.notes.push(format!("{}: stays: {reason}", entry.id));
             return Ok(());
         }
         self.progress.begin(&format!("- {}", entry.id));
@@ -185,7 +181,7 @@ impl Engine<'_> {
                 .push(format!("{}: stays, another package needs it", entry.id)),
             Ok(_) => {
                 receipt.forget(&entry.id);
-                self.save_receipt(receipt)?;
+                self.note_receipt(receipt, left);
             }
             Err(error) => left.failed.push(format!("{}: {error}", entry.id)),
         }
@@ -245,7 +241,7 @@ impl Engine<'_> {
             Ok(()) => {
                 receipt.forget(&entry.id);
                 if !matches!(entry.resource, Resource::Directory(_)) {
-                    self.save_receipt(receipt)?;
+                    self.note_receipt(receipt, left);
                 }
             }
             Err(error) => left.failed.push(format!("{}: {error}", entry.id)),
@@ -253,10 +249,34 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn containers_of_others(&self) -> Vec<String> {
-        let containers = self.host.docker.containers().unwrap_or_default();
-        let others = containers.into_iter().filter(|(_, stack)| stack.is_none());
-        others.map(|(name, _)| name).collect()
+    /// What somebody else keeps where these packages' scripts remove all.
+    fn holds_others_things(&self, packages: &BTreeSet<String>) -> Option<String> {
+        if packages.contains("docker.io") {
+            let docker = &self.host.docker;
+            let (Ok(containers), Ok(volumes)) = (docker.containers(), docker.volumes()) else {
+                return Some("Docker does not answer, so what is in it is not known".to_owned());
+            };
+            let names = containers.into_iter().chain(volumes).map(|(name, _)| name);
+            let names: Vec<String> = names.collect();
+            if !names.is_empty() {
+                return Some(format!("in Docker there is {}", names.join(", ")));
+            }
+        }
+        if packages.contains("nginx") {
+            let found = self
+                .host
+                .packages
+                .not_of_packages(packages, &self.layout.nginx);
+            return match found {
+                Ok(paths) if paths.is_empty() => None,
+                Ok(paths) => {
+                    let paths: Vec<_> = paths.iter().map(|p| p.display().to_string()).collect();
+                    Some(format!("files of yours: {}", paths.join(", ")))
+                }
+                Err(error) => Some(error.to_string()),
+            };
+        }
+        None
     }
 
     /// What somebody edited is theirs: a copy of it stays.
@@ -279,6 +299,16 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// A disk that takes nothing more must not keep anybody from making room: the next uninstall finds what is gone.
+    fn note_receipt(&self, receipt: &Receipt, left: &mut Leftovers) {
+        if let Err(error) = self.save_receipt(receipt) {
+            let line = format!("receipt: {error}");
+            if !left.failed.contains(&line) {
+                left.failed.push(line);
+            }
+        }
+    }
+
     /// Lists a rule of ours that somebody may be logged in by; it is only ever the operator who removes it.
     fn keep_way_in(
         &self,
@@ -289,7 +319,8 @@ impl Engine<'_> {
     ) -> Result<(), EngineError> {
         if matches!(self.host.firewall.is_open(opening.port), Ok(false)) {
             receipt.forget(&entry.id);
-            return self.save_receipt(receipt);
+            self.note_receipt(receipt, left);
+            return Ok(());
         }
         left.kept.push(Kept {
             id: entry.id.clone(),
@@ -328,8 +359,21 @@ impl Engine<'_> {
         let stays = !left.failed.is_empty() || (!purge.data && !left.kept.is_empty());
         if stays {
             // The receipt stays with the data, so that a later `--purge` knows what is ours.
-            self.save_receipt(receipt)?;
+            self.note_receipt(receipt, left);
             return self.close_journal();
+        }
+        if purge.data {
+            // Also those that no install has seen yet.
+            for folder in FOLDERS {
+                for path in files.list(&self.layout.etc.join(folder))? {
+                    if path
+                        .extension()
+                        .is_some_and(|extension| extension == "toml")
+                    {
+                        files.remove(&path)?;
+                    }
+                }
+            }
         }
         // It goes at one instant: half of it would say what is no longer so.
         let doomed = self.doomed();
@@ -340,10 +384,6 @@ impl Engine<'_> {
                 Ok(()) => files.remove_tree(&doomed)?,
                 Err(_) => files.remove_tree(&self.layout.state)?,
             }
-        }
-        if purge.data && receipt.spares_blobs {
-            // What no receipt speaks of any more: the folder is Tavern's, and so is all that is in it.
-            files.remove_tree(&self.layout.etc)?;
         }
         // Forgotten by an earlier uninstall that kept what was in them.
         for folder in [

@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{HostError, Invocation, Processes as _, RealProcesses};
+use super::{Files as _, HostError, Invocation, Processes as _, RealFiles, RealProcesses};
+use crate::resource::PathState;
 
 /// Debian's packages.
 pub trait Packages: Send + Sync {
@@ -49,6 +51,16 @@ pub trait Packages: Send + Sync {
     /// # Errors
     /// When dpkg cannot be run.
     fn purge(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>, HostError>;
+
+    /// Files below a directory that these packages did not bring, or that were changed since.
+    ///
+    /// # Errors
+    /// When dpkg cannot be asked.
+    fn not_of_packages(
+        &self,
+        names: &BTreeSet<String>,
+        below: &Path,
+    ) -> Result<Vec<PathBuf>, HostError>;
 
     /// Packages that dpkg left half-done; empty when all is well.
     ///
@@ -139,14 +151,54 @@ impl Packages for RealPackages {
             .env("DEBIAN_FRONTEND", "noninteractive")
             .limit(Duration::from_secs(600));
         let limit = Instant::now() + LOCK_PATIENCE;
-        loop {
+        let outcome = loop {
             let outcome = RealProcesses.run(&invocation)?;
             if outcome.success() || !is_locked(&outcome.stderr) || Instant::now() > limit {
-                break;
+                break outcome;
             }
             std::thread::sleep(Duration::from_secs(1));
+        };
+        let stay = self.installed(&names)?;
+        if !outcome.success() && stay.is_empty() {
+            // All are gone, and yet a script of one of them failed.
+            return Err(HostError::Failed {
+                program: "dpkg".to_owned(),
+                args: "--purge".to_owned(),
+                status: format!("exit code {}", outcome.code),
+                tail: outcome.stderr,
+            });
         }
-        self.installed(&names)
+        Ok(stay)
+    }
+
+    fn not_of_packages(
+        &self,
+        names: &BTreeSet<String>,
+        below: &Path,
+    ) -> Result<Vec<PathBuf>, HostError> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let listed = [&["--listfiles", "--"], names.as_slice()].concat();
+        let listed = RealProcesses.run(&Invocation::new("dpkg-query", &listed))?;
+        let owned: BTreeSet<PathBuf> = listed.stdout.lines().map(PathBuf::from).collect();
+        let verified = [&["--verify"], names.as_slice()].concat();
+        let verified = RealProcesses.run(&Invocation::new("dpkg", &verified))?;
+        let changed = verified
+            .stdout
+            .lines()
+            .filter_map(|line| line.split_whitespace().last().map(PathBuf::from));
+        let mut found: Vec<PathBuf> = changed.filter(|path| path.starts_with(below)).collect();
+        let mut places = vec![below.to_owned()];
+        while let Some(place) = places.pop() {
+            for path in RealFiles.list(&place)? {
+                match RealFiles.state(&path)? {
+                    PathState::Directory { .. } => places.push(path),
+                    // Links are made by packages' scripts, which no list names, and hold nothing.
+                    PathState::File { .. } if !owned.contains(&path) => found.push(path),
+                    _ => {}
+                }
+            }
+        }
+        Ok(found)
     }
 
     fn unfinished(&self) -> Result<Vec<String>, HostError> {
@@ -195,7 +247,12 @@ fn patiently<T>(
 
 /// Whether apt complains of a lock that somebody holds, and not of one that it may not take.
 fn is_locked(said: &str) -> bool {
-    let held = said.contains("Could not get lock") || said.contains("Unable to acquire");
+    let words = [
+        "Could not get lock",
+        "Unable to acquire",
+        "was locked by another process",
+    ];
+    let held = words.iter().any(|words| said.contains(words));
     held && !said.contains("are you root?")
 }
 

@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::rooted_closed::closed;
@@ -72,6 +72,14 @@ impl Packages for RootedPackages {
     }
 
     fn automatic(&self) -> Result<BTreeSet<String>, HostError> {
+        Err(closed())
+    }
+
+    fn not_of_packages(
+        &self,
+        _names: &BTreeSet<String>,
+        _below: &Path,
+    ) -> Result<Vec<PathBuf>, HostError> {
         Err(closed())
     }
 

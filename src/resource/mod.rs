@@ -198,12 +198,26 @@ impl Resource {
     pub fn edits(&self, observed: &Observed, wanted: Option<&Self>) -> Vec<PathBuf> {
         let differs = |state: &PathState, applied: &str| matches!(state, PathState::File { content, .. } if content != applied.as_bytes());
         match (self, observed) {
-            (Self::File(file), Observed::Path { state, .. }) => match &file.content {
-                Content::Text(text) if file.keep == Keep::Managed && differs(state, text) => {
-                    vec![file.path.clone()]
-                }
-                _ => Vec::new(),
-            },
+            (
+                Self::File(file),
+                Observed::Path {
+                    state,
+                    wanted: made,
+                },
+            ) => {
+                let is_edited = match (&file.content, made) {
+                    // An owner's file that began empty is a log.
+                    (Content::Text(text), _) => {
+                        (file.keep == Keep::Managed || !text.is_empty()) && differs(state, text)
+                    }
+                    // Its credential may be new as well: a copy too many does no harm.
+                    (Content::RedisAcl { .. }, Some(made)) => {
+                        differs(state, &String::from_utf8_lossy(made))
+                    }
+                    _ => false,
+                };
+                is_edited.then(|| file.path.clone()).into_iter().collect()
+            }
             (Self::Nginx(tree), Observed::Nginx(nginx)) => {
                 let states = nginx.paths.iter();
                 let edited = states.filter(|(path, state)| {

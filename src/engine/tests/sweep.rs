@@ -76,13 +76,10 @@ impl Sweep {
                 }
                 same(&but_for_data(differences(&before, &rig.whole_picture())))?;
             }
-            Some(Recovered::Finished { .. }) if lines == rig.journal_length() => {
-                // Not even its first line was whole.
-                points.nothing += 1;
-                same(&differences(&before, &rig.whole_picture()))?;
-            }
             Some(Recovered::Finished { .. }) => points.finished += 1,
-            Some(Recovered::Uninstall { .. }) => return Err("an uninstall".to_owned()),
+            Some(Recovered::Uninstall { .. } | Recovered::SetAside { .. }) => {
+                return Err("another kind of run".to_owned());
+            }
             // Its first line, or its last: there is nothing to set right.
             None => points.nothing += 1,
         }

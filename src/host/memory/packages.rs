@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::tree::Node;
 use super::{Machine, MemoryHost};
@@ -155,6 +155,14 @@ impl Packages for MemoryHost {
 
     fn automatic(&self) -> Result<BTreeSet<String>, HostError> {
         Ok(BTreeSet::new())
+    }
+
+    fn not_of_packages(
+        &self,
+        _names: &BTreeSet<String>,
+        _below: &Path,
+    ) -> Result<Vec<PathBuf>, HostError> {
+        Ok(Vec::new())
     }
 
     fn held(&self) -> Result<BTreeSet<String>, HostError> {
