@@ -34,9 +34,11 @@ impl Engine<'_> {
     /// When another run holds the lock, or nothing readable is left.
     pub fn mend_receipt(&self) -> Result<Option<String>, EngineError> {
         let _lock = Lock::take(&self.layout.lock)?;
-        let Err(EngineError::Receipt { .. }) = self.receipt() else {
-            return Ok(None);
-        };
+        match self.receipt() {
+            Ok(_) => return Ok(None),
+            Err(EngineError::Receipt { .. }) => {}
+            Err(other) => return Err(other),
+        }
         let copy = self.newest_copy()?;
         let files = &self.host.files;
         let damaged = self.receipt_path().with_extension("json.damaged");

@@ -14,6 +14,8 @@ fn debian_13_generations() {
     let host = installed(Image::TrixiePrepared, "generations13");
     the_whole_host_goes_back(&host);
     a_rollback_revives_no_account(&host);
+    what_was_never_applied_is_kept(&host);
+    what_changed_while_somebody_was_asked_is_not_applied(&host);
     an_edit_is_put_back_or_kept(&host);
     an_edit_that_no_longer_fits_is_named(&host);
     the_applied_is_not_the_declared(&host);
@@ -133,6 +135,42 @@ fn a_rollback_revives_no_account(host: &Host) {
     host.ok("tavernctl rollback --yes");
 }
 
+/// A rollback removes a stack file that no generation has: a copy stays. Nor does it touch what only looks like ours.
+fn what_was_never_applied_is_kept(host: &Host) {
+    let drafted = "name = \"second\"\nhosts = [\"second.example\"]\n# a draft\n";
+    let rest = "\n[tls]\nissuer = \"self-signed\"\n\n[[site]]\npath = \"/\"\nstatic = \"notes\"\n";
+    host.write(SECOND, &format!("{drafted}{rest}"), 0o644);
+    host.ok("mkdir /etc/tavern/tls/counter.backup && echo mine >/etc/tavern/tls/counter.backup/key.pem; echo mine >/etc/tavern/tls/counter.csr");
+    host.ok("tavernctl rollback --yes");
+    let kept = format!("/var/lib/tavern/edited/{}{SECOND}", generation(host));
+    assert!(host.read(&kept).starts_with(drafted));
+    assert_eq!(
+        host.read("/etc/tavern/tls/counter.backup/key.pem"),
+        "mine\n"
+    );
+    host.ok("rm -r /etc/tavern/tls/counter.backup /etc/tavern/tls/counter.csr");
+    host.ok("tavernctl rollback --yes");
+}
+
+fn what_changed_while_somebody_was_asked_is_not_applied(host: &Host) {
+    edit(host, "alias = \"flask-app\"", "alias = \"flask-one\"");
+    let before = generation(host);
+    let said = host.sh(&format!(
+        "(sleep 3; sed -i 's/flask-one/flask-two/' {STACK}; echo y; sleep 3) | script -qec 'tavernctl install' /dev/null"
+    ));
+    exits(&said, 1);
+    assert!(
+        said.stdout.contains("changed while the plan was looked at"),
+        "{said}"
+    );
+    assert_eq!(generation(host), before);
+    let said = host.sh("(sleep 2; echo n; sleep 1) | script -qec 'tavernctl install' /dev/null");
+    exits(&said, 1);
+    assert!(said.stdout.contains("nothing was changed"), "{said}");
+    edit(host, "alias = \"flask-two\"", "alias = \"flask-app\"");
+    exits(&host.sh("tavernctl plan"), 0);
+}
+
 fn an_edit_is_put_back_or_kept(host: &Host) {
     let before = manifest(host);
     exits(&host.sh("tavernctl drift"), 0);
@@ -169,6 +207,8 @@ fn an_edit_is_put_back_or_kept(host: &Host) {
         assert!(rest.stdout.contains(&part), "no `{part}` in {rest}");
     }
     host.ok("tavernctl drift --adopt --yes");
+    let overlays = host.ok("stat -c %a /etc/tavern/overlays/*");
+    assert_eq!(overlays, "600\n600\n");
     exits(&host.sh("tavernctl drift"), 0);
     exits(&host.sh("tavernctl plan"), 0);
     exits(&host.sh("tavernctl check"), 0);
@@ -228,9 +268,14 @@ fn one_stack_is_uninstalled(host: &Host) {
     host.ok(INSTALL);
     host.ok("echo mine > /var/www/second/notes/index.html");
     let visits = count(host, &token(host));
-    let unknown = host.sh("tavernctl uninstall --yes nosuch");
-    exits(&unknown, 1);
+    for names in ["nosuch", "counter second nosuch"] {
+        exits(&host.sh(&format!("tavernctl uninstall --yes {names}")), 1);
+    }
+    // What the other one's file says by now is not for this to apply.
+    edit(host, "alias = \"flask-app\"", "alias = \"flask-two\"");
     host.ok("tavernctl uninstall --yes second");
+    assert!(host.sh("systemctl cat flask-app.service").success());
+    edit(host, "alias = \"flask-two\"", "alias = \"flask-app\"");
     assert!(!host.sh(&format!("test -e {SECOND}")).success());
     assert_eq!(host.ok("grep -rl second /etc/nginx || true"), "");
     assert_eq!(host.read("/var/www/second/notes/index.html"), "mine\n");
@@ -241,7 +286,7 @@ fn one_stack_is_uninstalled(host: &Host) {
     host.ok("tavernctl rollback --yes");
     assert!(host.sh(&format!("test -e {SECOND}")).success());
     host.ok("tavernctl uninstall --yes --purge second");
-    let left = host.ok("find / -xdev -path /proc -prune -o -path '*second*' -print | grep -v -e /var/lib/tavern/generations -e /usr/ -e /sys/ || true");
+    let left = host.ok("find / -xdev -path /proc -prune -o -path '*second*' -print | grep -v -e /var/lib/tavern/ -e /usr/ -e /sys/ || true");
     assert_eq!(left, "");
     exits(&host.sh("tavernctl check"), 0);
     assert_eq!(count(host, &token(host)), visits + 2);
