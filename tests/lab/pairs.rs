@@ -14,7 +14,7 @@ use crate::points::note;
 use crate::site::host_with_binary;
 use crate::support::lab::{Host, Image, redis_image_tar};
 
-const PAIRS: usize = 36;
+const PAIRS: usize = 32;
 
 #[test]
 fn what_is_planned_is_what_is_done() {
@@ -57,6 +57,7 @@ fn what_is_planned_is_what_is_done() {
         "-directory",
         "+unit",
         "~unit",
+        "↻unit",
         "-unit",
         "+container",
         "~container",
@@ -64,7 +65,10 @@ fn what_is_planned_is_what_is_done() {
         "+firewall",
         "-firewall",
         "~nginx",
+        "+htpasswd",
         "~htpasswd",
+        "+credential",
+        "~certificate",
     ] {
         assert!(seen.contains(change), "no {change} in {seen:?}");
     }
