@@ -36,6 +36,8 @@ mod image;
 mod load;
 #[path = "lab/owner.rs"]
 mod owner;
+#[path = "lab/pairs.rs"]
+mod pairs;
 #[path = "lab/points.rs"]
 mod points;
 #[path = "lab/power.rs"]

@@ -406,6 +406,6 @@ fn debian_12_kills_around_a_confirmation() {
             host.ok("tavernctl install --yes");
         }
     }
-    println!("\nnote: killed at {points} moments around a confirmation");
+    crate::points::note(&format!("kills around a confirmation: {points} moments"));
     assert!(points > 10, "only {points} moments were found");
 }
