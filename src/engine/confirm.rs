@@ -55,7 +55,8 @@ impl Engine<'_> {
                 left.as_secs(),
                 pending.back_to
             ),
-            help: "`sudo tavernctl confirm` from a new login keeps it; then run this again"
+            help: "`sudo tavernctl confirm` from a new login keeps it; else it goes back by itself, at once if the \
+                   host is rebooted. Then run this again"
                 .to_owned(),
         })
     }

@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::resource::{NginxTree, Resource};
 
 /// Where a plan is tried before there is a state directory; gone when it was.
-const STAGE: &str = "/run/tavern-stage";
+pub(super) const STAGE: &str = "/run/tavern-stage";
 
 const NGINX_UNIT: &str = "nginx.service";
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::alias::AliasPrior;
 use super::journal::{Record, Unfinished, Verb};
+use super::preflight_nginx::STAGE;
 use super::prior::Prior;
 use super::receipt::{Entry, Receipt};
 use super::{Engine, EngineError, Lock};
@@ -56,6 +57,8 @@ impl Engine<'_> {
     }
 
     pub(super) fn recover_locked(&self, give_up: bool) -> Result<Option<Recovered>, EngineError> {
+        // A copy of nginx's configuration that a killed preflight left.
+        self.host.files.remove_tree(Path::new(STAGE))?;
         let mut set_aside = None;
         let unfinished = match self.unfinished() {
             Err(EngineError::Receipt { .. }) if give_up => {
