@@ -14,7 +14,7 @@ use crate::points::note;
 use crate::site::host_with_binary;
 use crate::support::lab::{Host, Image, redis_image_tar};
 
-const PAIRS: usize = 32;
+const PAIRS: usize = 30;
 
 #[test]
 fn what_is_planned_is_what_is_done() {
