@@ -1,3 +1,4 @@
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -66,6 +67,13 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
 
 fn adopt(host: &Host, arguments: &Arguments, consent: Consent, printer: &Printer) -> Answer {
     let engine = Engine::new(host, &Silent);
+    if !arguments.yes && !std::io::stdin().is_terminal() {
+        // Before an overlay is written, not after.
+        return Err(Failure::new(
+            "nobody can be asked: standard input is no terminal",
+            "add `--yes` to go on without",
+        ));
+    }
     let adopted = engine.adopt_drift(&arguments.paths)?;
     for path in &adopted.overlays {
         printer.out(&format!("kept in {}", path.display()));

@@ -21,6 +21,9 @@ pub(super) struct Arguments {
     /// Show the plan and stop
     #[arg(long)]
     dry_run: bool,
+    /// Take over what somebody else put in the way since; uninstall gives it back
+    #[arg(long)]
+    adopt: bool,
     /// Go back by itself unless `tavernctl confirm` comes from a new login within that time, such as 60s or 5m
     #[arg(long, value_name = "TIME")]
     confirm_within: Option<String>,
@@ -35,6 +38,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     };
     let request = Request {
         source: Source::Generation(number),
+        adopt: arguments.adopt,
         confirm_within: confirm::within(arguments.confirm_within.as_deref())?,
         ..Request::default()
     };

@@ -100,7 +100,7 @@ impl EngineError {
             Self::NotReady { help, .. } => Some(help.clone()),
             Self::Locked { .. } => Some("wait until it has ended; the lock goes with the process".to_owned()),
             Self::Conflicts(_) => Some(
-                "`tavernctl install --adopt` takes them over, keeps the data, and gives all of it back on uninstall"
+                "the same with `--adopt`, as in `tavernctl install --adopt`, takes them over, keeps the data, and gives all of it back on uninstall"
                     .to_owned(),
             ),
             Self::InTheWay(_) => Some(
