@@ -240,17 +240,12 @@ fn hosts() -> Vec<Case> {
             "a link for a credential",
             "mkdir -p -m 700 /etc/tavern/credentials/counter; ln -s /root/leak /etc/tavern/credentials/counter/jwt-key",
             "rm /etc/tavern/credentials/counter/jwt-key; rmdir /etc/tavern/credentials/counter /etc/tavern/credentials /etc/tavern",
-            &["credential:/etc/tavern/credentials/counter/jwt-key", "no file is in its place"],
+            &[
+                "credential:/etc/tavern/credentials/counter/jwt-key",
+                "no file is in its place",
+            ],
             &["by hand"],
         ),
-        case(
-            "a name of ours in somebody else's configuration",
-            "printf 'log_format tavern \"$remote_addr\";\\nlimit_req_zone $binary_remote_addr zone=tavern_requests:1m rate=1r/s;\\n' >/etc/nginx/conf.d/aaa.conf",
-            "rm /etc/nginx/conf.d/aaa.conf",
-            &["nginx:sites", "duplicate"],
-            &["undone"],
-        )
-        .undone(),
         case(
             "a damaged receipt",
             "mkdir -m 700 /var/lib/tavern; echo '{' >/var/lib/tavern/receipt.json",
@@ -344,6 +339,14 @@ fn pulls() -> Vec<Case> {
 /// On a host that has the image: these fail late, or look at what Docker has.
 pub(super) fn with_image() -> Vec<Case> {
     vec![
+        case(
+            "a name of ours in somebody else's configuration",
+            "printf 'log_format tavern \"$remote_addr\";\\nlimit_req_zone $binary_remote_addr zone=tavern_requests:1m rate=1r/s;\\n' >/etc/nginx/conf.d/aaa.conf",
+            "rm /etc/nginx/conf.d/aaa.conf",
+            &["nginx:sites", "duplicate"],
+            &["undone"],
+        )
+        .undone(),
         case(
             "a foreign container of our name",
             "docker create --name redis-flask redis:7-alpine",
