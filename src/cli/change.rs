@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Answer, FOUND, Failure, Printer, check, confirm};
 use crate::check::Report;
 use crate::engine::{Engine, Installed, Proposal, Recovered, Request};
-use crate::host::{Events, Host};
+use crate::host::{Events, Host, raise_open_files};
 use crate::model::{HostPattern, Layout};
 use crate::plan::{self, Diffs, Plan};
 use crate::stack::Stack;
@@ -31,6 +31,7 @@ pub(super) fn carry_out(
     consent: Consent,
     printer: &Printer,
 ) -> Answer {
+    raise_open_files();
     let engine = Engine::new(host, printer);
     if !consent.dry_run
         && engine.unfinished()?.is_some()

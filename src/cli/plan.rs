@@ -6,7 +6,7 @@ use clap::Args;
 use super::change::shown;
 use super::{Answer, FOUND, Printer, image, require_host};
 use crate::engine::{Engine, Request, Silent};
-use crate::host::Host;
+use crate::host::{Host, raise_open_files};
 use crate::plan::{self, Diffs};
 
 #[derive(Args)]
@@ -50,6 +50,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     if let Some(root) = &arguments.root {
         return image::plan(root, &request, arguments.json, printer);
     }
+    raise_open_files();
     let host = Host::real();
     require_host(&host, "plan")?;
     let proposal = Engine::new(&host, &Silent).propose(&request)?;

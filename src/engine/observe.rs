@@ -321,7 +321,7 @@ impl Batch {
         } else {
             engine.host.packages.installed(&packages)?
         };
-        let reports = engine.host.systemd.reports(&units)?;
+        let reports = engine.host.systemd.states(&units)?;
         Ok(Self {
             packages,
             units: units.into_iter().map(str::to_owned).zip(reports).collect(),

@@ -35,6 +35,7 @@ mod rooted_packages;
 mod rooted_systemd;
 mod session;
 mod systemd;
+mod systemd_many;
 
 pub use accounts::{Accounts, RealAccounts};
 pub use children::{Child, listen, tether};
@@ -53,7 +54,7 @@ pub use nginx::{Nginx, RealNginx};
 pub use nginx_setup::{NginxSetup, Workers};
 pub use packages::{Packages, RealPackages};
 pub use private_dir::PrivateDir;
-pub use process::{Invocation, Outcome, Processes, RealProcesses};
+pub use process::{Invocation, Outcome, Processes, RealProcesses, raise_open_files};
 pub use rooted::Root;
 pub use rooted_accounts::RootedAccounts;
 pub use rooted_facts::gather_rooted;

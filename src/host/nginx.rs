@@ -222,6 +222,9 @@ fn stage_and_judge(
                 "--collect",
                 "--property",
                 &bind,
+                // It opens every log, as the running one does.
+                "--property",
+                "LimitNOFILE=65536",
                 "--",
                 "/usr/sbin/nginx",
                 "-t",

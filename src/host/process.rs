@@ -80,6 +80,17 @@ impl Outcome {
 }
 
 /// Runs programs.
+/// Lets children open as many files as the host allows: `nginx -t` opens every log.
+pub fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // Refused, it is as it was.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
 pub trait Processes: Send + Sync {
     /// Runs to the end, whatever the exit code.
     ///

@@ -65,6 +65,12 @@ fn figures_beside_ansible() {
 fn figures_of_growth() {
     let host = host_with_binary(Image::TrixiePrepared, "growth13");
     host.ok("mkdir -p /etc/tavern/stacks");
+    // nginx keeps every log open, and systemd gives it 1,024 files.
+    host.ok(
+        "mkdir -p /etc/systemd/system/nginx.service.d && \
+         printf '[Service]\\nLimitNOFILE=65536\\n' >/etc/systemd/system/nginx.service.d/files.conf && \
+         systemctl daemon-reload && systemctl restart nginx.service",
+    );
     println!("plan of a host without any of it, half sites, half apps");
     for size in [250, 500, 1000] {
         host.write(
