@@ -131,7 +131,8 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         &[
             "the_first_receipt_is_read",
             "the_first_journals_are_read",
-            "the_first_receipt_loses_nothing_when_it_is_written_anew",
+            "the_second_receipt_is_read",
+            "an_old_receipt_loses_nothing_when_it_is_written_anew",
             "every_fixture_is_read_by_a_test",
         ],
     ),
