@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::format;
 use super::journal::Verb;
 use super::receipt::Receipt;
 use super::{Engine, EngineError};
@@ -83,11 +84,7 @@ impl Engine<'_> {
         let path = self.generation_dir(generation).join("about.json");
         let bytes = self.host.files.read(&path)?;
         let bytes = bytes.ok_or_else(|| self.no_generation(generation))?;
-        let about: About = read_json(&path, &bytes)?;
-        if about.version > VERSION {
-            return Err(self.too_new(&path, about.version, VERSION));
-        }
-        Ok(about)
+        format::read(&bytes, VERSION).map_err(|unread| self.unread(&path, &unread))
     }
 
     fn no_generation(&self, generation: u64) -> EngineError {
@@ -214,14 +211,4 @@ pub(super) fn json(value: &impl Serialize) -> Result<Vec<u8>, EngineError> {
     })?;
     bytes.push(b'\n');
     Ok(bytes)
-}
-
-pub(super) fn read_json<T: for<'a> Deserialize<'a>>(
-    path: &Path,
-    bytes: &[u8],
-) -> Result<T, EngineError> {
-    serde_json::from_slice(bytes).map_err(|error| EngineError::Receipt {
-        path: path.display().to_string(),
-        reason: error.to_string(),
-    })
 }

@@ -5,6 +5,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
+use super::format;
 use super::{Engine, EngineError, Lock};
 use crate::model::Mode;
 use crate::plan::Plan;
@@ -155,25 +156,11 @@ impl Engine<'_> {
         let Some(bytes) = self.host.files.read(&path)? else {
             return Ok(Holds::default());
         };
-        let refused = |what: String| {
-            EngineError::NotReady {
-            what: format!("cannot tell what is held: {}: {what}", path.display()),
+        format::read(&bytes, VERSION).map_err(|unread| EngineError::NotReady {
+            what: format!("cannot tell what is held: {}: {unread}", path.display()),
             help: "a newer tavernctl may read it; else move it away (what was held is not any more), and hold again"
                 .to_owned(),
-        }
-        };
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
-        }
-        let Version { version } =
-            serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
-        if version > VERSION {
-            return Err(refused(format!(
-                "it is of version {version}, and this tavernctl knows {VERSION} at most"
-            )));
-        }
-        serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))
+        })
     }
 
     /// Holds things, for `length` or until the hold is ended.

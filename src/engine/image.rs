@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::apply::{Gains, Run};
+use super::apply::Gains;
 use super::source::Wanted;
 use super::{Engine, EngineError, Proposal, Recovered, Request};
 use crate::expand;
@@ -102,22 +102,11 @@ impl Engine<'_> {
         self.recover_locked(false)?;
         let mut receipt = self.receipt()?;
         let current = self.propose_image(request)?.proposal;
-        if agreed.is_some_and(|agreed| *agreed != current.plan) {
-            return Err(EngineError::NotReady {
-                what: "the image changed while the plan was looked at".into(),
-                help: "run it again to see the new plan".into(),
-            });
-        }
+        current.is_as_agreed(agreed)?;
         if self.is_recorded(&current, &receipt)? {
             return Ok(());
         }
-        let is_lost = receipt.entries.is_empty() && self.has_marks()?;
-        receipt.spares_blobs |= is_lost;
-        let run = Run {
-            verb: request.source.verb(),
-            snapshot: &current.snapshot,
-            found: self.what_was_right(&current, is_lost, &receipt)?,
-        };
+        let run = self.run_of(&current, request, &mut receipt)?;
         self.apply(run, &current.plan, &mut receipt, &mut Gains::default())
     }
 

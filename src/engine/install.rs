@@ -51,6 +51,17 @@ pub struct Proposal {
 }
 
 impl Proposal {
+    /// Refuses another plan than the one that a person said yes to.
+    pub(super) fn is_as_agreed(&self, agreed: Option<&Plan>) -> Result<(), EngineError> {
+        if agreed.is_none_or(|agreed| *agreed == self.plan) {
+            return Ok(());
+        }
+        Err(EngineError::NotReady {
+            what: "what is there changed while the plan was looked at".into(),
+            help: "run it again to see the new plan".into(),
+        })
+    }
+
     /// What is wanted, but for what a hold keeps from being made.
     fn unheld(&self) -> impl Iterator<Item = &Resource> {
         let wanted = self.desired.iter().map(|desired| &desired.resource);
@@ -219,6 +230,23 @@ impl Engine<'_> {
         self.install_locked(agreed, request)
     }
 
+    /// The run that carries a proposal out.
+    pub(super) fn run_of<'p>(
+        &self,
+        proposal: &'p Proposal,
+        request: &Request,
+        receipt: &mut Receipt,
+    ) -> Result<Run<'p>, EngineError> {
+        // No receipt, and yet our units are here: it was lost, and what bears our marks is ours.
+        let is_lost = receipt.entries.is_empty() && self.has_marks()?;
+        receipt.spares_blobs |= is_lost;
+        Ok(Run {
+            verb: request.source.verb(),
+            snapshot: &proposal.snapshot,
+            found: self.what_was_right(proposal, is_lost, receipt)?,
+        })
+    }
+
     pub(super) fn install_locked(
         &self,
         agreed: Option<&Plan>,
@@ -226,22 +254,10 @@ impl Engine<'_> {
     ) -> Result<Installed, EngineError> {
         let mut receipt = self.receipt()?;
         let current = self.propose_with(request, &receipt)?;
-        if agreed.is_some_and(|agreed| *agreed != current.plan) {
-            return Err(EngineError::NotReady {
-                what: "the host changed while the plan was looked at".into(),
-                help: "run it again to see the new plan".into(),
-            });
-        }
+        current.is_as_agreed(agreed)?;
         let mut gains = Gains::default();
         if !self.is_recorded(&current, &receipt)? {
-            // No receipt, and yet our units are here: it was lost, and what bears our marks is ours.
-            let is_lost = receipt.entries.is_empty() && self.has_marks()?;
-            receipt.spares_blobs |= is_lost;
-            let run = Run {
-                verb: request.source.verb(),
-                snapshot: &current.snapshot,
-                found: self.what_was_right(&current, is_lost, &receipt)?,
-            };
+            let run = self.run_of(&current, request, &mut receipt)?;
             let back_to = receipt.generation;
             self.under_confirmation(request.confirm_within, back_to, || {
                 self.apply(run, &current.plan, &mut receipt, &mut gains)

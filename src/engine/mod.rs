@@ -14,6 +14,7 @@ mod confirm;
 mod drift;
 mod edits;
 mod error;
+mod format;
 #[cfg(test)]
 mod formats;
 mod generations;

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::format;
 use super::{Engine, EngineError};
 use crate::host::{Session, Sessions, Uptime};
 use crate::model::{Mode, Span};
@@ -90,30 +91,16 @@ impl Engine<'_> {
         let Some(bytes) = self.host.files.read(&path)? else {
             return Ok(None);
         };
-        let refused = |reason: String| EngineError::NotReady {
+        let pending = format::read(&bytes, VERSION).map_err(|unread| EngineError::NotReady {
             what: format!(
-                "cannot tell what waits to be confirmed: {}: {reason}",
+                "cannot tell what waits to be confirmed: {}: {unread}",
                 path.display()
             ),
             help:
                 "a newer tavernctl may read it; else move it away: what is applied now then stays"
                     .to_owned(),
-        };
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
-        }
-        let Version { version } =
-            serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
-        if version > VERSION {
-            return Err(refused(format!(
-                "it is of version {version}, and this tavernctl knows {VERSION} at most"
-            )));
-        }
-        let pending = serde_json::from_slice(&bytes);
-        pending
-            .map(Some)
-            .map_err(|error| refused(error.to_string()))
+        })?;
+        Ok(Some(pending))
     }
 
     /// Writes down that from now on a change goes back to `back_to` unless it is confirmed `within` that time.

@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::generations::{json, read_json};
+use super::format::{self, Unread};
+use super::generations::json;
 use super::prior::Prior;
 use super::{Engine, EngineError};
 use crate::model::Mode;
@@ -164,19 +165,22 @@ impl Engine<'_> {
     }
 
     pub(super) fn read_receipt(&self, path: &Path, bytes: &[u8]) -> Result<Receipt, EngineError> {
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
-        }
-        let version: Version = read_json(path, bytes)?;
-        if version.version > VERSION {
-            return Err(self.too_new(path, version.version, VERSION));
-        }
-        let receipt: Receipt = read_json(path, bytes)?;
+        let receipt: Receipt =
+            format::read(bytes, VERSION).map_err(|unread| self.unread(path, &unread))?;
         Ok(Receipt {
             version: VERSION,
             ..receipt
         })
+    }
+
+    pub(super) fn unread(&self, path: &Path, unread: &Unread) -> EngineError {
+        match unread {
+            Unread::TooNew { found, known } => self.too_new(path, *found, *known),
+            Unread::Damaged(error) => EngineError::Receipt {
+                path: path.display().to_string(),
+                reason: error.to_string(),
+            },
+        }
     }
 
     pub(super) fn too_new(&self, path: &Path, found: u32, known: u32) -> EngineError {

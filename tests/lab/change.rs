@@ -1,12 +1,10 @@
 //! Changing an installed host: by its stack file, by hand, by a run that dies, by a step that fails.
 
 use crate::site::{
-    count, exits, host_with_binary, installed, manifest, password, same, status, token,
+    count, edit, exits, host_with_binary, installed, manifest, password, same, status, token,
     wait_until_healthy,
 };
 use crate::support::lab::{Host, Image, redis_image_tar};
-
-const STACK: &str = "/etc/tavern/stacks/counter.toml";
 
 #[test]
 fn debian_13_changes() {
@@ -73,12 +71,6 @@ fn sixty_kills_on_debian_12() {
 #[ignore = "longer: tests/full"]
 fn sixty_kills_on_debian_13() {
     a_killed_run_is_finished_by_the_next(&installed(Image::TrixiePrepared, "kills13"), 60);
-}
-
-fn edit(host: &Host, from: &str, to: &str) {
-    let text = host.read(STACK);
-    assert!(text.contains(from), "{from} is not in {text}");
-    host.write(STACK, &text.replace(from, to), 0o644);
 }
 
 /// Named hosts: unknown names get neither content nor a certificate; and back to any name.

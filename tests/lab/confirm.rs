@@ -4,10 +4,9 @@
 
 use std::time::Duration;
 
-use crate::site::{exits, host_with_binary, same, status};
+use crate::site::{STACK, edit, exits, host_with_binary, same, status};
 use crate::support::lab::{Host, Image, Output, redis_image_tar};
 
-const STACK: &str = "/etc/tavern/stacks/counter.toml";
 const ANY: &str = r#"hosts = ["*"]"#;
 const NAMED: &str = r#"hosts = ["tavern.example"]"#;
 /// What a way back is made of.
@@ -64,12 +63,6 @@ fn ssh(host: &Host, command: &str) -> Output {
         "127.0.0.1",
         command,
     ])
-}
-
-fn edit(host: &Host, from: &str, to: &str) {
-    let text = host.read(STACK);
-    assert!(text.contains(from), "no {from} in {text}");
-    host.write(STACK, &text.replace(from, to), 0o644);
 }
 
 fn generation(host: &Host) -> u64 {

@@ -1,9 +1,10 @@
 //! Generations, drift, and an uninstall of one stack or without a receipt.
 
-use crate::site::{count, exits, host_with_binary, installed, manifest, same, status, token};
+use crate::site::{
+    STACK, count, edit, exits, host_with_binary, installed, manifest, same, status, token,
+};
 use crate::support::lab::{Host, Image, redis_image_tar};
 
-const STACK: &str = "/etc/tavern/stacks/counter.toml";
 const SITE: &str = "/etc/nginx/sites-available/tavern-counter.conf";
 const REDIS: &str = "/etc/tavern/containers/redis-flask/redis.conf";
 const SECOND: &str = "/etc/tavern/stacks/second.toml";
@@ -66,12 +67,6 @@ fn everything(host: &Host) -> String {
          docker ps -a --format '{{.Names}}'; docker volume ls -q; getent group; \
          systemctl list-unit-files --no-legend 'tavern*' 'nginx*' 'flask*'; systemctl --failed --no-legend",
     )
-}
-
-fn edit(host: &Host, from: &str, to: &str) {
-    let text = host.read(STACK);
-    assert!(text.contains(from), "{from} is not in {text}");
-    host.write(STACK, &text.replace(from, to), 0o644);
 }
 
 /// The generation that the host is at.

@@ -2,6 +2,16 @@
 
 use crate::support::lab::{Host, Image, Output, redis_image_tar, tavernctl};
 
+/// The stack file of an installed counter site.
+pub const STACK: &str = "/etc/tavern/stacks/counter.toml";
+
+/// Changes the stack file; what is to change must be in it.
+pub fn edit(host: &Host, from: &str, to: &str) {
+    let text = host.read(STACK);
+    assert!(text.contains(from), "{from} is not in {text}");
+    host.write(STACK, &text.replace(from, to), 0o644);
+}
+
 /// A host with the binary in root's home, not yet installed.
 pub fn host_with_binary(image: Image, name: &str) -> Host {
     let host = Host::boot(image, name);
