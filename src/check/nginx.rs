@@ -9,7 +9,7 @@ use crate::stack::Stack;
 /// nginx's own word on its configuration; a person's `nginx -t`.
 pub fn probe_configuration(host: &Host, stacks: &[Stack]) -> Finding {
     let begun = Instant::now();
-    let judged = judge_test(host.nginx.test(), stacks);
+    let judged = judge_test(host.nginx.test(&[]), stacks);
     Finding::new(None, "nginx configuration", judged, since(begun))
 }
 

@@ -74,7 +74,7 @@ impl Engine<'_> {
         for (path, target) in &tree.links {
             files.link(path, target)?;
         }
-        self.host.nginx.test()?;
+        self.host.nginx.test(&tree.ports)?;
         self.tell_nginx(was_running)?;
         self.prove(tree)
     }

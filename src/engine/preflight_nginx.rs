@@ -63,7 +63,7 @@ impl Engine<'_> {
                     .into(),
             });
         }
-        let Err(fault) = self.host.nginx.test() else {
+        let Err(fault) = self.host.nginx.test(&tree.ports) else {
             return would_serve(&self.host.nginx.setup()?, tree);
         };
         // It may be a file of ours that somebody deleted: then the plan is the cure.

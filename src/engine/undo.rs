@@ -58,8 +58,8 @@ impl Engine<'_> {
         for record in records {
             match (&record.resource, &record.prior) {
                 // Its files came back, and were read, before the certificate did.
-                (resource @ Resource::Nginx(_), prior) if has_certificate => {
-                    note(resource, self.settle_nginx(prior));
+                (resource @ Resource::Nginx(tree), prior) if has_certificate => {
+                    note(resource, self.settle_nginx(tree, prior));
                 }
                 (
                     Resource::Unit(unit),
@@ -323,12 +323,12 @@ impl Engine<'_> {
         for path in self.host.nginx.stale(&nothing)? {
             self.host.files.remove(&path)?;
         }
-        restored.and_then(|()| self.settle_nginx(prior))
+        restored.and_then(|()| self.settle_nginx(tree, prior))
     }
 
     fn undo_nginx(&self, tree: &NginxTree, prior: &Prior) -> Result<(), EngineError> {
         self.restore_nginx(tree, prior)?;
-        self.settle_nginx(prior)
+        self.settle_nginx(tree, prior)
     }
 
     fn restore_nginx(&self, tree: &NginxTree, prior: &Prior) -> Result<(), EngineError> {
@@ -358,7 +358,7 @@ impl Engine<'_> {
     }
 
     /// Has a running nginx read what is there now, or stops it where it did not run before.
-    fn settle_nginx(&self, prior: &Prior) -> Result<(), EngineError> {
+    fn settle_nginx(&self, tree: &NginxTree, prior: &Prior) -> Result<(), EngineError> {
         let active = !matches!(prior, Prior::Nginx { active: false, .. });
         let running = self
             .host
@@ -367,7 +367,7 @@ impl Engine<'_> {
             .first()
             .is_some_and(|r| r.active == "active");
         if running && active {
-            self.host.nginx.test()?;
+            self.host.nginx.test(&tree.ports)?;
             self.host.systemd.act("reload", &["nginx.service"])?;
         } else if running {
             self.host.systemd.act("stop", &["nginx.service"])?;

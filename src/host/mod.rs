@@ -23,6 +23,7 @@ mod nginx;
 mod nginx_rivals;
 mod nginx_setup;
 mod packages;
+mod port_hold;
 mod private_dir;
 mod process;
 mod rooted;

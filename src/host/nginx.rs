@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::nginx_rivals::{rivals, stale};
+use super::port_hold::PortHold;
 use super::{
     Files as _, HostError, Invocation, NginxSetup, Processes as _, RealFiles, RealProcesses,
 };
@@ -19,11 +20,11 @@ pub trait Nginx: Send + Sync {
     /// Its version, if it is installed.
     fn version(&self) -> Option<NginxVersion>;
 
-    /// Judges the live configuration, warnings included.
+    /// Judges the live configuration, warnings included. None of these ports is opened by it.
     ///
     /// # Errors
     /// [`HostError::Nginx`] with nginx's own words.
-    fn test(&self) -> Result<String, HostError>;
+    fn test(&self, ports: &[u16]) -> Result<String, HostError>;
 
     /// What the live configuration reads, and as whom nginx works.
     ///
@@ -74,7 +75,8 @@ impl Nginx for RealNginx {
         NginxVersion::parse(&outcome.stderr)
     }
 
-    fn test(&self) -> Result<String, HostError> {
+    fn test(&self, ports: &[u16]) -> Result<String, HostError> {
+        let _hold = PortHold::take(ports);
         judge(&Invocation::new("nginx", &["-t", "-q"]))
     }
 
@@ -94,7 +96,9 @@ impl Nginx for RealNginx {
         stage: &Path,
     ) -> Result<String, HostError> {
         RealFiles.remove_tree(stage)?;
+        let hold = PortHold::take(&tree.ports);
         let result = stage_and_judge(tree, removed, stage);
+        drop(hold);
         RealFiles.remove_tree(stage)?;
         result
     }

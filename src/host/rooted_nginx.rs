@@ -26,7 +26,7 @@ impl Nginx for RootedNginx {
         NginxVersion::of_package(&version)
     }
 
-    fn test(&self) -> Result<String, HostError> {
+    fn test(&self, _ports: &[u16]) -> Result<String, HostError> {
         Err(closed())
     }
 

@@ -31,13 +31,20 @@ done
 systemctl list-units --all --no-legend --plain 'tavern*'
 "#;
 
-/// Asks for a static page until `/tmp/stop` is there; the answers are in `/tmp/answers`.
+/// Asks for a static page without a pause until `/tmp/stop` is there; the answers are in `/tmp/answers`.
+///
+/// The old site is on IPv4 only. Asking `localhost`, which is `::1` first, sees it if that port is open before nginx
+/// serves it. When a configuration without IPv6 comes back, nginx itself resets who waits on the port that it closes:
+/// there the address is IPv4's.
+fn watch(host: &Host, name: &str) {
+    host.ok(&WATCH.replace("NAME", name));
+}
+
 const WATCH: &str = r#"
 rm -f /tmp/stop /tmp/answers
-(until [ -e /tmp/stop ]; do
-    curl -sk -o /dev/null -w '%{http_code}\n' https://localhost/open/ >>/tmp/answers
-    sleep 0.02
-done) >/dev/null 2>&1 &
+for i in 1 2 3; do (until [ -e /tmp/stop ]; do
+    curl -sk -o /dev/null -w '%{http_code} %{errormsg}\n' https://NAME/open/ >>/tmp/answers
+done) >/dev/null 2>&1 & done
 "#;
 
 fn hand_made(image: Image, name: &str) -> Host {
@@ -128,7 +135,8 @@ fn answered_without_a_gap(host: &Host) {
     host.ok("touch /tmp/stop; sleep 0.2");
     let answers = host.read("/tmp/answers");
     assert!(answers.lines().count() > 3, "{answers}");
-    assert!(answers.lines().all(|line| line == "200"), "{answers}");
+    let others: Vec<_> = answers.lines().filter(|line| *line != "200 ").collect();
+    assert!(others.is_empty(), "{others:?}");
 }
 
 fn install(host: &Host, options: &str) -> Output {
@@ -178,7 +186,7 @@ fn adopted_and_given_back(image: Image, name: &str) {
             .success()
     );
 
-    host.ok(WATCH);
+    watch(&host, "localhost");
     let adopted = install(&host, "--adopt");
     assert!(adopted.success(), "{adopted}");
     answered_without_a_gap(&host);
@@ -214,7 +222,7 @@ fn adopted_and_given_back(image: Image, name: &str) {
     wait_until_healthy(&host, "the site after a reboot");
     is_ours(&host, &api, 44);
     host.ok("echo 'site1, written by hand' >/var/www/site1/index.html");
-    host.ok(WATCH);
+    watch(&host, "127.0.0.1");
     let gone = host.sh("tavernctl uninstall --yes");
     assert!(gone.success(), "{gone}");
     answered_without_a_gap(&host);
@@ -292,7 +300,7 @@ fn fails_and_leaves_everything(host: &Host, reason: &str) {
         .trim()
         .parse()
         .unwrap();
-    host.ok(WATCH);
+    watch(host, "127.0.0.1");
     let failed = install(host, "--adopt");
     assert_eq!(failed.code, 1, "{failed}");
     assert!(failed.stderr.contains(reason), "{failed}");

@@ -149,6 +149,20 @@ fn a_host_that_is_not_ready_is_refused_and_left_as_it_was() {
     an_installed_host_keeps_serving(&host);
 }
 
+/// The host once what others still do for the stopped run, systemd and Docker, has come to its end.
+fn settled(host: &Host) -> String {
+    let mut last = manifest(host, Trace::Untouched);
+    for _ in 0..60 {
+        std::thread::sleep(Duration::from_millis(500));
+        let now = manifest(host, Trace::Untouched);
+        if now == last {
+            return now;
+        }
+        last = now;
+    }
+    panic!("the host does not come to rest");
+}
+
 /// The first run is held in its middle, and then let go: what it leaves is an installed host.
 fn a_second_run_waits_for_none(host: &Host) {
     let pid = host.ok(&format!(
@@ -157,7 +171,7 @@ fn a_second_run_waits_for_none(host: &Host) {
          kill -STOP $pid; sleep 0.5; echo $pid"
     ));
     let pid = pid.trim();
-    let before = manifest(host, Trace::Untouched);
+    let before = settled(host);
     for verb in ["install --yes", "plan", "uninstall --yes"] {
         let output = host.sh(&format!("{BINARY} {verb} </dev/null"));
         let error = format!("another tavernctl is at work: process {pid}");

@@ -155,7 +155,7 @@ impl Nginx for MemoryHost {
             .then_some(NginxVersion(1, 26, 3))
     }
 
-    fn test(&self) -> Result<String, HostError> {
+    fn test(&self, _ports: &[u16]) -> Result<String, HostError> {
         let read = self.look().read_nginx();
         read.map(|serving| serving.warnings)
             .map_err(HostError::Nginx)

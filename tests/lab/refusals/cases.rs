@@ -301,7 +301,7 @@ fn full_disks() -> Vec<Case> {
              mkdir -m 700 /root/small/state; mount --bind /root/small/state /var/lib/tavern; \
              setsid bash -c 'until [ -e /var/lib/tavern/journal.jsonl ]; do :; done; fallocate -l 63m /root/small/fill; head -c 2m /dev/zero >>/root/small/fill' \
              >/dev/null 2>&1 & echo $! >/root/pid",
-            "kill $(cat /root/pid) 2>/dev/null; umount /var/lib/tavern /root/small; rmdir /var/lib/tavern /root/small",
+            "kill $(cat /root/pid) 2>/dev/null; for busy in /var/lib/tavern /root/small; do for i in $(seq 50); do umount $busy && break; sleep 0.2; done; done; rmdir /var/lib/tavern /root/small",
             &["/var/lib/tavern", "No space left on device"],
             &["df -h", "undone"],
         )
