@@ -163,6 +163,16 @@ impl Engine<'_> {
     pub(super) fn record_run(&self, receipt: &Receipt) -> Result<(), EngineError> {
         self.save_receipt(receipt)?;
         self.archive_journal(receipt.generation)?;
+        if let Err(error) = self.collect(receipt) {
+            self.progress.begin(&format!(
+                "note: what is no longer needed stays until the next run: {error}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Clears away what no generation speaks of any more. The run is recorded by then and has not failed if this does.
+    fn collect(&self, receipt: &Receipt) -> Result<(), EngineError> {
         self.collect_pairs(receipt)?;
         self.collect_blobs(receipt)?;
         self.collect_generations(receipt.generation)

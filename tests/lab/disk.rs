@@ -88,19 +88,27 @@ fn fail(image: Image, verb: &'static Verb, sample: Option<usize>) {
 }
 
 fn fault(outcome: &Outcome) -> Option<&'static str> {
+    // Once its commit is on the disk a run does not go back, whatever fails then.
+    let is_proven = outcome.said.contains("error: all is done and proven, but");
     let expected = match (outcome.code, outcome.journal.as_str()) {
         (0, "none") | (1, "committed") => "b",
-        (1, _) => "a",
+        (1, "none") if is_proven => "b",
+        (1, _) if !is_proven => "a",
         _ => return Some("neither done nor failed"),
     };
     let named = |file: &String| {
         let mut lines = outcome.said.lines();
-        lines.any(|line| line.starts_with("error:") && line.contains(file))
+        lines.any(|line| {
+            let says = line.starts_with("error:") || is_proven && line.contains(": cannot ");
+            says && line.contains(file)
+        })
     };
     if outcome.code == 1 && !Point::of(&outcome.hit).files().iter().any(named) {
         Some("the error does not name the file")
     } else if outcome.recovered.is_some_and(|code| code != 0) {
         Some("recover failed")
+    } else if outcome.repeated.is_some_and(|code| code != 0) {
+        Some("the next run failed")
     } else if outcome.is != expected {
         Some("neither what it was nor what it should be")
     } else if !outcome.is_clean() {

@@ -61,6 +61,12 @@ if [[ $end != none || $injection == signal=KILL ]]; then
     echo "recovered $?"
     awk '{ print "recover " $0 }' recovered
 fi
+# What could not be removed after the commit is for the next run.
+if [[ $end == none ]] && grep -q 'what left the stacks could not all be removed' err; then
+    bash ./command </dev/null >repeated 2>&1
+    echo "repeated $?"
+    awk '{ print "repeat " $0 }' repeated
+fi
 bash ./after
 
 is=$(compare)

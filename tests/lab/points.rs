@@ -135,11 +135,11 @@ impl Point {
         let paths: Vec<&str> = if self.call.starts_with("rename") {
             self.traced.split('"').skip(1).step_by(2).take(2).collect()
         } else {
-            let opened = self
-                .traced
-                .split_once('<')
-                .and_then(|(_, rest)| rest.split_once('>'));
-            opened.into_iter().map(|(path, _)| path).collect()
+            // A copy has two: where it reads, and where it writes.
+            let count = if self.call == "copy_file_range" { 2 } else { 1 };
+            let opened = self.traced.split('<').skip(1);
+            let opened = opened.filter_map(|rest| rest.split_once('>'));
+            opened.map(|(path, _)| path).take(count).collect()
         };
         let known = |path: &str| match path
             .strip_suffix(".tavern-tmp")
@@ -221,6 +221,8 @@ pub struct Outcome {
     pub hit: String,
     /// Exit code of `recover`, where it ran.
     pub recovered: Option<i32>,
+    /// Exit code of the command when it ran again, because something was left to remove.
+    pub repeated: Option<i32>,
     /// `a`, `b` or `neither`.
     pub is: String,
     pub said: String,
@@ -236,6 +238,7 @@ impl Outcome {
                 ("code", code) => outcome.code = code.parse().unwrap_or(-1),
                 ("hit", line) => line.clone_into(&mut outcome.hit),
                 ("journal", end) => end.clone_into(&mut outcome.journal),
+                ("repeated", code) => outcome.repeated = code.parse().ok(),
                 ("recovered", code) => outcome.recovered = code.parse().ok(),
                 ("is", state) => state.clone_into(&mut outcome.is),
                 ("said", line) => {
