@@ -217,6 +217,8 @@ impl<'a> Engine<'a> {
             pid: std::process::id(),
             at: self.host.clock.now_text(),
         }))?;
+        // What a cut-off uninstall left of itself ends where something is begun anew.
+        self.host.files.remove_tree(&self.doomed())?;
         Ok(journal)
     }
 }

@@ -102,7 +102,6 @@ impl Engine<'_> {
         {
             // What it had given back is no longer in the receipt.
             self.close_journal()?;
-            self.host.files.remove_tree(&self.doomed())?;
             return Ok(Some(Recovered::Uninstall {
                 purge,
                 purge_packages,

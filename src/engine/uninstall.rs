@@ -58,6 +58,7 @@ impl Engine<'_> {
             self.finish(purge, &receipt, &mut left)?;
             if left.failed.is_empty() {
                 self.remove_this_binary()?;
+                self.host.files.remove_tree(&self.doomed())?;
             }
             return Ok(left);
         }
@@ -122,6 +123,7 @@ impl Engine<'_> {
                 // An older tavernctl that was there before is no thing to give back.
                 self.undo_one(&entry.resource, &Prior::Absent)?;
             }
+            self.host.files.remove_tree(&self.doomed())?;
         }
         Ok(left)
     }
@@ -344,7 +346,8 @@ impl Engine<'_> {
         Ok(entry.prior == Prior::Absent && still_there && !is_frame)
     }
 
-    /// The name that the state has while it is removed.
+    /// The name that the state has while it is removed. Its directory goes after the binary, so that a run that is
+    /// cut off before that is still known.
     pub(super) fn doomed(&self) -> PathBuf {
         self.layout.state.with_extension("gone")
     }
@@ -377,12 +380,17 @@ impl Engine<'_> {
         }
         // It goes at one instant: half of it would say what is no longer so.
         let doomed = self.doomed();
-        files.remove_tree(&doomed)?;
         if files.state(&self.layout.state)? != PathState::Absent {
+            files.remove_tree(&doomed)?;
             // A file system of its own cannot be renamed.
-            match files.rename(&self.layout.state, &doomed) {
-                Ok(()) => files.remove_tree(&doomed)?,
-                Err(_) => files.remove_tree(&self.layout.state)?,
+            if files.rename(&self.layout.state, &doomed).is_err() {
+                files.remove_tree(&self.layout.state)?;
+            }
+        }
+        for path in files.list(&doomed)? {
+            match files.state(&path)? {
+                PathState::Directory { .. } => files.remove_tree(&path)?,
+                _ => files.remove(&path)?,
             }
         }
         // Forgotten by an earlier uninstall that kept what was in them.
