@@ -58,8 +58,8 @@ impl Engine<'_> {
             self.finish(purge, &receipt, &mut left)?;
             if left.failed.is_empty() {
                 self.remove_this_binary()?;
-                self.host.files.remove_tree(&self.doomed())?;
             }
+            self.host.files.remove_tree(&self.doomed())?;
             return Ok(left);
         }
         self.host
@@ -123,8 +123,9 @@ impl Engine<'_> {
                 // An older tavernctl that was there before is no thing to give back.
                 self.undo_one(&entry.resource, &Prior::Absent)?;
             }
-            self.host.files.remove_tree(&self.doomed())?;
         }
+        // Where something is left the run has ended all the same: it said so.
+        self.host.files.remove_tree(&self.doomed())?;
         Ok(left)
     }
 
