@@ -99,3 +99,23 @@ fn a_journal_that_ends_in_half_a_line_is_recovered_from() {
     assert!(rig.engine().recover(false).unwrap().is_some());
     assert_eq!(before, rig.whole_picture());
 }
+
+/// bug: a file of somebody else's in our directories made each later command speak of an uninstall that was cut off.
+#[test]
+fn an_uninstall_that_leaves_somebodys_file_has_ended() {
+    let rig = installed(&stack(""));
+    let theirs = "/etc/tavern/stacks/notes.txt";
+    rig.memory.machine().tree.plant(theirs, Node::file("mine"));
+    let everything = Purge {
+        data: true,
+        packages: true,
+    };
+    let left = rig.engine().uninstall(everything).unwrap();
+    assert!(
+        left.failed
+            .iter()
+            .any(|line| line.contains("/etc/tavern/stacks"))
+    );
+    assert!(rig.memory.machine().tree.get(Path::new(theirs)).is_some());
+    assert!(rig.engine().unfinished().unwrap().is_none());
+}
