@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ContainerKind, Issuer, Program, Require};
-use crate::model::{Cidr, HostPattern, ImageRef, Name, UrlPath};
+use super::edge::RawLimits;
+use super::{ContainerKind, Headers, Hsts, Issuer, Program, Require};
+use crate::model::{Cidr, HostPattern, ImageRef, Name, RedirectTo, UrlPath};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -14,6 +15,12 @@ pub(super) struct RawStack {
     pub(super) name: Spanned<Name>,
     pub(super) hosts: Spanned<Vec<HostPattern>>,
     pub(super) tls: RawTls,
+    pub(super) ports: Option<Spanned<Vec<u16>>>,
+    pub(super) hsts: Option<Spanned<Hsts>>,
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) error_pages: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
     pub(super) site: Vec<Spanned<RawSite>>,
     #[serde(default)]
@@ -38,6 +45,14 @@ pub(super) struct RawSite {
     #[serde(rename = "static")]
     pub(super) files: Option<Spanned<String>>,
     pub(super) app: Option<Spanned<Name>>,
+    pub(super) redirect: Option<Spanned<RedirectTo>>,
+    pub(super) status: Option<Spanned<u16>>,
+    pub(super) host: Option<Spanned<HostPattern>>,
+    pub(super) websocket: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) headers: Headers,
     pub(super) access: Option<Spanned<RawAccess>>,
 }
 
