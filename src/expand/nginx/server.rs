@@ -46,6 +46,7 @@ pub(super) fn stack_values(stack: &Stack, facts: &Facts, layout: &Layout, edge: 
         certificate => at(certificate.join("fullchain.pem")),
         key => at(certificate.join("key.pem")),
         logs => at(layout.logs.join(stack.name.as_str())),
+        trusted => stack.proxy.trusted.iter().map(ToString::to_string).collect::<Vec<_>>(),
         policy => STATIC_POLICY,
         sites => stack.sites.iter().map(|site| site_values(stack, site, layout)).collect::<Vec<_>>(),
     }
