@@ -46,6 +46,11 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../nginx-sites/errors.conf"),
     ),
     (
+        "access.conf",
+        Language::Nginx,
+        include_str!("../../nginx-sites/access.conf"),
+    ),
+    (
         "site.conf",
         Language::Nginx,
         include_str!("../../nginx-sites/site.conf"),

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::access::RawAccess;
 use super::edge::RawLimits;
-use super::{ContainerKind, Headers, Hsts, Issuer, Program, Require};
-use crate::model::{Cidr, HostPattern, ImageRef, Name, RedirectTo, UrlPath};
+use super::proxy::RawProxy;
+use super::{ContainerKind, Headers, Hsts, Issuer, Program};
+use crate::model::{HostPattern, ImageRef, Name, RedirectTo, UrlPath};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -29,6 +31,7 @@ pub(super) struct RawStack {
     pub(super) container: BTreeMap<Name, RawContainer>,
     #[serde(default)]
     pub(super) firewall: RawFirewall,
+    pub(super) proxy: Option<RawProxy>,
 }
 
 #[derive(Deserialize)]
@@ -54,17 +57,6 @@ pub(super) struct RawSite {
     #[serde(default)]
     pub(super) headers: Headers,
     pub(super) access: Option<Spanned<RawAccess>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct RawAccess {
-    #[serde(default)]
-    pub(super) accounts: Option<Spanned<Vec<Name>>>,
-    #[serde(default)]
-    pub(super) allow: Option<Spanned<Vec<Cidr>>>,
-    #[serde(default)]
-    pub(super) require: Require,
 }
 
 #[derive(Deserialize)]

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use toml::Spanned;
 
-use super::raw::{RawAccess, RawApp, RawContainer, RawStack};
-use super::{Access, App, Container, Limits, Opening, Stack, StackError};
+use super::raw::{RawApp, RawContainer, RawStack};
+use super::{App, Container, Limits, Opening, Stack, StackError};
 use crate::model::{HostPattern, Name};
 
 /// A stack file larger than this is a mistake.
@@ -53,13 +53,14 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Stack, StackError> {
 /// With `tavern-` before it, the longest name that Linux takes for a group.
 const CONTAINER_NAME: usize = 24;
 
-struct Validation<'a> {
+/// A stack file that is being judged.
+pub(super) struct Validation<'a> {
     path: &'a Path,
     source: &'a str,
 }
 
 impl Validation<'_> {
-    fn fault<T>(
+    pub(super) fn fault<T>(
         &self,
         span: Range<usize>,
         message: impl Into<String>,
@@ -106,6 +107,7 @@ impl Validation<'_> {
         let limits = self.limits(raw.limits, Limits::default())?;
         let error_pages = self.error_pages(raw.error_pages)?;
         let sites = self.sites(raw.site, &raw.hosts, &apps, limits)?;
+        let proxy = self.proxy(raw.proxy)?;
         Ok(Stack {
             name: raw.name.into_inner(),
             hosts: raw.hosts.into_inner(),
@@ -116,6 +118,7 @@ impl Validation<'_> {
             sites,
             apps,
             containers,
+            proxy,
             firewall: raw
                 .firewall
                 .allow
@@ -136,46 +139,6 @@ impl Validation<'_> {
             name.get_ref()
         );
         self.fault(name.span(), message, "rename the file, or change the name")
-    }
-
-    fn access(&self, access: Spanned<RawAccess>) -> Result<Access, StackError> {
-        let span = access.span();
-        let access = access.into_inner();
-        // An empty list is a door somebody forgot to describe: never read it as "everybody".
-        if let Some(list) = access
-            .accounts
-            .as_ref()
-            .filter(|list| list.get_ref().is_empty())
-        {
-            return self.fault(
-                list.span(),
-                "the account list is empty",
-                "name an account, or leave `accounts` out",
-            );
-        }
-        if let Some(list) = access
-            .allow
-            .as_ref()
-            .filter(|list| list.get_ref().is_empty())
-        {
-            return self.fault(
-                list.span(),
-                "the allowlist is empty",
-                "name an address or range, or leave `allow` out",
-            );
-        }
-        if access.accounts.is_none() && access.allow.is_none() {
-            return self.fault(
-                span,
-                "the access rule names nobody",
-                "add `accounts` or `allow`, or leave `access` out",
-            );
-        }
-        Ok(Access {
-            accounts: access.accounts.map(Spanned::into_inner).unwrap_or_default(),
-            allow: access.allow.map(Spanned::into_inner).unwrap_or_default(),
-            require: access.require,
-        })
     }
 
     fn app(

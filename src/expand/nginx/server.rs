@@ -53,6 +53,7 @@ pub(super) fn stack_values(
         certificate => at(certificate.join("fullchain.pem")),
         key => at(certificate.join("key.pem")),
         logs => at(layout.logs.join(stack.name.as_str())),
+        trusted => stack.proxy.trusted.iter().map(ToString::to_string).collect::<Vec<_>>(),
         hsts => headers::hsts(stack),
         handshake => handshake(stack, others),
         pages => errors::pages(stack, layout),
