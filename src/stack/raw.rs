@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ContainerKind, Issuer, Program, Require};
+use super::tls::RawTls;
+use super::{ContainerKind, Program, Require};
 use crate::model::{Cidr, HostPattern, ImageRef, Name, UrlPath};
 
 #[derive(Deserialize)]
@@ -22,12 +23,6 @@ pub(super) struct RawStack {
     pub(super) container: BTreeMap<Name, RawContainer>,
     #[serde(default)]
     pub(super) firewall: RawFirewall,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct RawTls {
-    pub(super) issuer: Issuer,
 }
 
 #[derive(Deserialize)]
