@@ -49,18 +49,6 @@ pub(super) struct RawLimits {
     pub(super) body: Option<ByteSize>,
 }
 
-/// Whether browsers are told to come back by HTTPS only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Hsts {
-    /// They are told to forget it.
-    Off,
-    /// For the names of the stack.
-    On,
-    /// For all names below them too.
-    IncludeSubdomains,
-}
-
 /// Where a redirect leads, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redirect {

@@ -9,6 +9,7 @@ mod overlay;
 mod proxy;
 mod raw;
 mod report;
+mod tls;
 mod validate;
 
 use std::path::PathBuf;
@@ -16,11 +17,12 @@ use std::path::PathBuf;
 use crate::model::{HostPattern, ImageRef, Name, UrlPath};
 
 pub use access::{Access, Answer, Require};
-pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Hsts, Limits, Redirect};
+pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
 pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
 pub use overlay::{Edit, Overlay};
 pub use proxy::Proxy;
 pub use report::StackError;
+pub use tls::{Acme, Binding, Issuer};
 pub use validate::parse;
 
 /// The stack that `install` sets up when the host has none.
@@ -37,8 +39,8 @@ pub struct Stack {
     pub ports: Vec<u16>,
     /// Who signs its certificate.
     pub issuer: Issuer,
-    /// Whether browsers are told to come back by HTTPS only, if the file says so.
-    pub hsts: Option<Hsts>,
+    /// Whether browsers that trust it are to insist on TLS for the names below its own too.
+    pub include_subdomains: bool,
     /// Pages of the owner's for what nginx answers itself.
     pub error_pages: ErrorPages,
     /// What nginx serves for it, longest path last.
@@ -96,14 +98,6 @@ impl Stack {
             .iter()
             .find(|container| &container.role == name)
     }
-}
-
-/// Who signs a stack's certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Issuer {
-    /// The certificate signs itself; browsers warn.
-    SelfSigned,
 }
 
 /// A path or host name served by nginx.

@@ -8,7 +8,8 @@ use toml::Spanned;
 use super::access::RawAccess;
 use super::edge::RawLimits;
 use super::proxy::RawProxy;
-use super::{ContainerKind, Headers, Hsts, Issuer, Program};
+use super::tls::RawTls;
+use super::{ContainerKind, Headers, Program};
 use crate::model::{HostPattern, ImageRef, Name, RedirectTo, UrlPath};
 
 #[derive(Deserialize)]
@@ -18,7 +19,6 @@ pub(super) struct RawStack {
     pub(super) hosts: Spanned<Vec<HostPattern>>,
     pub(super) tls: RawTls,
     pub(super) ports: Option<Spanned<Vec<u16>>>,
-    pub(super) hsts: Option<Spanned<Hsts>>,
     #[serde(default)]
     pub(super) limits: RawLimits,
     #[serde(default)]
@@ -32,12 +32,6 @@ pub(super) struct RawStack {
     #[serde(default)]
     pub(super) firewall: RawFirewall,
     pub(super) proxy: Option<RawProxy>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct RawTls {
-    pub(super) issuer: Issuer,
 }
 
 #[derive(Deserialize)]

@@ -103,17 +103,20 @@ impl Validation<'_> {
             .map(|(name, app)| self.app(name, app, &containers))
             .collect::<Result<_, _>>()?;
         let ports = self.ports(raw.ports)?;
-        self.hsts(raw.hsts.as_ref(), &raw.tls.issuer)?;
         let limits = self.limits(raw.limits, Limits::default())?;
         let error_pages = self.error_pages(raw.error_pages)?;
         let sites = self.sites(raw.site, &raw.hosts, &apps, limits)?;
         let proxy = self.proxy(raw.proxy)?;
+        let tls = match raw.tls.checked(&raw.hosts) {
+            Ok(tls) => tls,
+            Err(fault) => return self.fault(fault.span, fault.message, fault.help),
+        };
         Ok(Stack {
             name: raw.name.into_inner(),
             hosts: raw.hosts.into_inner(),
             ports,
-            issuer: raw.tls.issuer,
-            hsts: raw.hsts.map(Spanned::into_inner),
+            issuer: tls.issuer,
+            include_subdomains: tls.include_subdomains,
             error_pages,
             sites,
             apps,
@@ -276,5 +279,7 @@ fn is_volume(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
+#[cfg(test)]
+mod site_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 use minijinja::{Value, context};
 
-use crate::stack::{Headers, Hsts, Issuer, Site, SiteContent, Stack};
+use crate::stack::{Headers, Site, SiteContent, Stack};
 
 /// Two years, as browsers' own lists ask for.
 const HSTS: &str = "max-age=63072000";
@@ -82,13 +82,10 @@ pub(super) fn app_headers() -> Vec<Value> {
 
 /// The value of Strict-Transport-Security; empty for none.
 pub(super) fn hsts(stack: &Stack) -> String {
-    if stack.issuer == Issuer::SelfSigned {
-        return String::new();
-    }
-    match stack.hsts.unwrap_or(Hsts::On) {
-        Hsts::Off => "max-age=0".to_owned(),
-        Hsts::On => HSTS.to_owned(),
-        Hsts::IncludeSubdomains => format!("{HSTS}; includeSubDomains"),
+    match (stack.issuer.browsers_may_trust(), stack.include_subdomains) {
+        (false, _) => String::new(),
+        (true, false) => HSTS.to_owned(),
+        (true, true) => format!("{HSTS}; includeSubDomains"),
     }
 }
 

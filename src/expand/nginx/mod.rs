@@ -168,3 +168,6 @@ fn hash(files: &BTreeMap<PathBuf, String>, links: &BTreeMap<PathBuf, PathBuf>) -
         .map(|byte| format!("{byte:02x}"))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

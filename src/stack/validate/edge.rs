@@ -6,7 +6,7 @@ use toml::Spanned;
 use super::Validation;
 use super::sites::is_plain_part;
 use crate::stack::edge::{PAGE_STATUSES, RawLimits};
-use crate::stack::{ErrorPage, ErrorPages, HTTPS_PORT, Hsts, Issuer, Limits, StackError};
+use crate::stack::{ErrorPage, ErrorPages, HTTPS_PORT, Limits, StackError};
 
 /// Ports that a browser would speak plain HTTP or nothing to, or that the host itself needs.
 const NOT_FOR_HTTPS: &[u16] = &[0, 22, 80];
@@ -30,22 +30,6 @@ impl Validation<'_> {
             return self.fault(span, format!("port {port} twice"), "name each port once");
         }
         Ok(ports)
-    }
-
-    pub(super) fn hsts(
-        &self,
-        hsts: Option<&Spanned<Hsts>>,
-        issuer: &Issuer,
-    ) -> Result<(), StackError> {
-        match hsts {
-            Some(hsts) if *hsts.get_ref() != Hsts::Off && *issuer == Issuer::SelfSigned => self
-                .fault(
-                    hsts.span(),
-                    "`hsts` with a self-signed certificate",
-                    "leave it out: a browser that had once trusted the certificate would refuse the next one",
-                ),
-            _ => Ok(()),
-        }
     }
 
     /// What is not given comes from `others`.
