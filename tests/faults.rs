@@ -253,6 +253,65 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         &["a_host_that_is_not_ready_is_refused_and_left_as_it_was"],
     ),
     (
+        38,
+        "the default server decides TLS, curves, timeouts",
+        &[
+            "where_no_stack_answers_to_any_name_the_default_server_rejects",
+            "debian_12_sites_of_every_kind",
+        ],
+    ),
+    (
+        39,
+        "the wrong Host behind the right name in the handshake",
+        &[
+            "only_the_stack_whose_name_was_in_the_handshake_answers",
+            "debian_12_sites_of_every_kind",
+        ],
+    ),
+    (
+        40,
+        "`return` goes round access rules",
+        &[
+            "no_location_has_both_access_rules_and_return",
+            "a_redirect_leads_where_it_says_and_asks_nobody",
+            "faults_of_sites_are_named_with_their_place",
+        ],
+    ),
+    (
+        41,
+        "a password file that is missing or cannot be read",
+        &["debian_12_sites_of_every_kind"],
+    ),
+    (
+        42,
+        "password hashes that stall nginx",
+        &[
+            "site_hashes_have_the_form_that_crypt_keeps",
+            "site_hash_verifies_with_libcrypt",
+        ],
+    ),
+    (
+        46,
+        "an app's socket that is missing, stale or of another mode",
+        &["debian_12_sites_of_every_kind"],
+    ),
+    (
+        47,
+        "`http2` by nginx's version",
+        &[
+            "http2_is_written_the_way_the_installed_nginx_reads_it",
+            "debian_13_sites_of_every_kind",
+        ],
+    ),
+    (
+        48,
+        "no IPv6, no IPv4",
+        &[
+            "only_families_that_the_kernel_has_are_listened_on",
+            "debian_12_listens_on_the_families_that_the_kernel_has",
+        ],
+    ),
+    (
         49,
         "temporary and backup files in sites-enabled",
         &[
@@ -268,6 +327,43 @@ const TABLE: &[(u32, &str, &[&str])] = &[
             "nginx_orgs_reads_no_sites_and_has_its_own_user",
             "debian_12_from_bare_to_site_and_back",
         ],
+    ),
+    (
+        53,
+        "a header value with `$`",
+        &[
+            "values",
+            "no_value_becomes_a_directive",
+            "faults_of_sites_are_named_with_their_place",
+        ],
+    ),
+    (
+        54,
+        "nginx crashes",
+        &[
+            "debian_12_sites_of_every_kind",
+            "debian_13_sites_of_every_kind",
+        ],
+    ),
+    (
+        55,
+        "no room for logs",
+        &["debian_12_serves_on_through_slow_and_rude_clients"],
+    ),
+    (
+        56,
+        "slow headers",
+        &["debian_12_serves_on_through_slow_and_rude_clients"],
+    ),
+    (
+        57,
+        "slow bodies",
+        &["debian_12_serves_on_through_slow_and_rude_clients"],
+    ),
+    (
+        58,
+        "HTTP/2 streams that are reset at once",
+        &["debian_12_serves_on_through_slow_and_rude_clients"],
     ),
     (
         113,
@@ -348,7 +444,11 @@ const TABLE: &[(u32, &str, &[&str])] = &[
 #[test]
 fn every_row_is_there_once() {
     let rows: Vec<u32> = TABLE.iter().map(|(row, ..)| *row).collect();
-    let wanted: Vec<u32> = (1..=37).chain([49, 50]).chain(113..=122).collect();
+    let wanted: Vec<u32> = (1..=42)
+        .chain(46..=50)
+        .chain(53..=58)
+        .chain(113..=122)
+        .collect();
     assert_eq!(rows, wanted);
 }
 
