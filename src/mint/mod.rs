@@ -2,6 +2,8 @@
 
 mod certificate;
 mod password;
+mod ring;
 
 pub use certificate::{CertificateInfo, MintError, Pair, key_fits, read_certificate, self_signed};
 pub use password::{account_hash, generate_password, key, redis_password_hash, site_hash};
+pub use ring::{Overlap, is_ring, rotate};

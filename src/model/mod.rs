@@ -4,6 +4,7 @@
 
 mod cidr;
 mod facts;
+mod hash_cost;
 mod host_name;
 mod image;
 mod mode;
@@ -14,6 +15,7 @@ mod url_path;
 
 pub use cidr::Cidr;
 pub use facts::{Facts, NginxVersion, UfwFacts};
+pub use hash_cost::HashCost;
 pub use host_name::HostPattern;
 pub use image::ImageRef;
 pub use mode::Mode;

@@ -2,6 +2,7 @@
 //!
 //! `raw` is what TOML gives, `validate` makes it a [`Stack`], `report` shows what is wrong with line and caret.
 
+mod hash_cost;
 mod overlay;
 mod raw;
 mod report;
@@ -9,7 +10,7 @@ mod validate;
 
 use std::path::PathBuf;
 
-use crate::model::{Cidr, HostPattern, ImageRef, Name, UrlPath};
+use crate::model::{Cidr, HashCost, HostPattern, ImageRef, Name, UrlPath};
 
 pub use overlay::{Edit, Overlay};
 pub use report::StackError;
@@ -123,6 +124,8 @@ pub struct App {
     pub accounts: Vec<Name>,
     /// The store's key for the count.
     pub count_key: String,
+    /// What the hash of a new password costs.
+    pub hash_cost: HashCost,
     /// A second name of its service unit.
     pub alias: Option<Name>,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::hash_cost::RawHashCost;
 use super::{ContainerKind, Issuer, Program, Require};
 use crate::model::{Cidr, HostPattern, ImageRef, Name, UrlPath};
 
@@ -61,6 +62,7 @@ pub(super) struct RawApp {
     #[serde(default)]
     pub(super) accounts: Vec<Name>,
     pub(super) count_key: Option<Spanned<String>>,
+    pub(super) hash_cost: Option<Spanned<RawHashCost>>,
     pub(super) alias: Option<Name>,
 }
 

@@ -51,13 +51,13 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Stack, StackError> {
 /// With `tavern-` before it, the longest name that Linux takes for a group.
 const CONTAINER_NAME: usize = 24;
 
-struct Validation<'a> {
+pub(super) struct Validation<'a> {
     path: &'a Path,
     source: &'a str,
 }
 
 impl Validation<'_> {
-    fn fault<T>(
+    pub(super) fn fault<T>(
         &self,
         span: Range<usize>,
         message: impl Into<String>,
@@ -328,6 +328,7 @@ impl Validation<'_> {
             needs: raw.needs.into_iter().map(Spanned::into_inner).collect(),
             accounts: raw.accounts,
             count_key,
+            hash_cost: self.hash_cost(raw.hash_cost)?,
             alias: raw.alias,
         })
     }
