@@ -6,6 +6,7 @@ mod certificate;
 mod container;
 mod disk;
 mod expect;
+mod explain;
 mod exposure;
 mod finding;
 mod front;
@@ -21,6 +22,7 @@ use std::path::Path;
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Instant;
 
+pub use explain::{Explained, Question};
 pub use finding::{Finding, Report, Verdict};
 
 use crate::host::Host;

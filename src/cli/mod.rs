@@ -1,5 +1,6 @@
 //! One file a verb: arguments, one library call, the printed result and the exit code.
 
+mod access;
 mod app;
 mod change;
 mod check;
@@ -68,6 +69,8 @@ enum Verb {
     Hold(hold::Arguments),
     /// Keep a change that was applied with `--confirm-within`
     Confirm(confirm::Arguments),
+    /// Say who may see a site, and why
+    Access(access::Arguments),
     /// Logs of apps, nginx and containers, merged by time
     Logs(logs::Arguments),
     /// List the generations of this host
@@ -204,6 +207,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Hold(arguments) => hold::run(&arguments, printer),
         Verb::Confirm(arguments) => confirm::run(&arguments, printer),
         Verb::Revert(arguments) => revert::run(&arguments, printer),
+        Verb::Access(arguments) => access::run(&arguments, printer),
         Verb::Logs(arguments) => logs::run(&arguments, printer),
         Verb::Generations(arguments) => generations::run(&arguments, printer),
         Verb::Diff(arguments) => diff::run(&arguments, printer),

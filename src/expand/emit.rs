@@ -24,7 +24,7 @@ pub struct EmitError {
     source: Error,
 }
 
-const TEMPLATES: [(&str, Language, &str); 11] = [
+const TEMPLATES: &[(&str, Language, &str)] = &[
     (
         "http.conf",
         Language::Nginx,
@@ -34,6 +34,21 @@ const TEMPLATES: [(&str, Language, &str); 11] = [
         "tls.conf",
         Language::Nginx,
         include_str!("../../nginx-sites/tls.conf"),
+    ),
+    (
+        "headers.conf",
+        Language::Nginx,
+        include_str!("../../nginx-sites/headers.conf"),
+    ),
+    (
+        "access.conf",
+        Language::Nginx,
+        include_str!("../../nginx-sites/access.conf"),
+    ),
+    (
+        "site.conf",
+        Language::Nginx,
+        include_str!("../../nginx-sites/site.conf"),
     ),
     (
         "stack.conf",

@@ -31,14 +31,14 @@ pub struct Refused {
     /// What is wrong with the value.
     pub message: String,
     /// What to write instead.
-    pub help: &'static str,
+    pub help: std::borrow::Cow<'static, str>,
 }
 
 impl Refused {
-    fn new(message: impl Into<String>, help: &'static str) -> Self {
+    fn new(message: impl Into<String>, help: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Self {
             message: message.into(),
-            help,
+            help: help.into(),
         }
     }
 }

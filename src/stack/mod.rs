@@ -2,17 +2,23 @@
 //!
 //! `raw` is what TOML gives, `validate` makes it a [`Stack`], `report` shows what is wrong with line and caret.
 
+mod access;
+mod edit;
 mod hash_cost;
 mod overlay;
+mod proxy;
 mod raw;
 mod report;
 mod validate;
 
 use std::path::PathBuf;
 
-use crate::model::{Cidr, HashCost, HostPattern, ImageRef, Name, UrlPath};
+use crate::model::{HashCost, HostPattern, ImageRef, Name, UrlPath};
 
+pub use access::{Access, Answer, Require};
+pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
 pub use overlay::{Edit, Overlay};
+pub use proxy::Proxy;
 pub use report::StackError;
 pub use validate::parse;
 
@@ -34,6 +40,8 @@ pub struct Stack {
     pub apps: Vec<App>,
     /// Its containers.
     pub containers: Vec<Container>,
+    /// The proxies in front of it.
+    pub proxy: Proxy,
     /// What the firewall lets in, if it is active.
     pub firewall: Vec<Opening>,
 }
@@ -87,28 +95,6 @@ pub enum SiteContent {
     Directory(PathBuf),
     /// An app of this stack.
     App(Name),
-}
-
-/// Who may see a site.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Access {
-    /// Accounts for basic authentication; none asked for if empty.
-    pub accounts: Vec<Name>,
-    /// Addresses let in; any if empty.
-    pub allow: Vec<Cidr>,
-    /// Whether both doors must open, or either.
-    pub require: Require,
-}
-
-/// How accounts and addresses combine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Require {
-    /// Both.
-    #[default]
-    All,
-    /// Either.
-    Any,
 }
 
 /// A long-running process behind a socket.

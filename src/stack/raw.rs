@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::access::RawAccess;
 use super::hash_cost::RawHashCost;
-use super::{ContainerKind, Issuer, Program, Require};
-use crate::model::{Cidr, HostPattern, ImageRef, Name, UrlPath};
+use super::proxy::RawProxy;
+use super::{ContainerKind, Issuer, Program};
+use crate::model::{HostPattern, ImageRef, Name, UrlPath};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -23,6 +25,7 @@ pub(super) struct RawStack {
     pub(super) container: BTreeMap<Name, RawContainer>,
     #[serde(default)]
     pub(super) firewall: RawFirewall,
+    pub(super) proxy: Option<RawProxy>,
 }
 
 #[derive(Deserialize)]
@@ -40,17 +43,6 @@ pub(super) struct RawSite {
     pub(super) files: Option<Spanned<String>>,
     pub(super) app: Option<Spanned<Name>>,
     pub(super) access: Option<Spanned<RawAccess>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct RawAccess {
-    #[serde(default)]
-    pub(super) accounts: Option<Spanned<Vec<Name>>>,
-    #[serde(default)]
-    pub(super) allow: Option<Spanned<Vec<Cidr>>>,
-    #[serde(default)]
-    pub(super) require: Require,
 }
 
 #[derive(Deserialize)]

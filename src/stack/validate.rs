@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::raw::{RawAccess, RawApp, RawContainer, RawSite, RawStack};
-use super::{Access, App, Container, Opening, Site, SiteContent, Stack, StackError};
+use super::raw::{RawApp, RawContainer, RawSite, RawStack};
+use super::{App, Container, Opening, Site, SiteContent, Stack, StackError};
 use crate::model::{HostPattern, Name};
 
 /// A stack file larger than this is a mistake.
@@ -51,6 +51,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Stack, StackError> {
 /// With `tavern-` before it, the longest name that Linux takes for a group.
 const CONTAINER_NAME: usize = 24;
 
+/// A stack file that is being judged.
 pub(super) struct Validation<'a> {
     path: &'a Path,
     source: &'a str,
@@ -100,6 +101,7 @@ impl Validation<'_> {
             .map(|(name, app)| self.app(name, app, &containers))
             .collect::<Result<_, _>>()?;
         let sites = self.sites(raw.site, &apps)?;
+        let proxy = self.proxy(raw.proxy)?;
         Ok(Stack {
             name: raw.name.into_inner(),
             hosts: raw.hosts.into_inner(),
@@ -107,6 +109,7 @@ impl Validation<'_> {
             sites,
             apps,
             containers,
+            proxy,
             firewall: raw
                 .firewall
                 .allow
@@ -236,46 +239,6 @@ impl Validation<'_> {
                 "use letters, digits and `. _ -` between single slashes, no final slash",
             )
         }
-    }
-
-    fn access(&self, access: Spanned<RawAccess>) -> Result<Access, StackError> {
-        let span = access.span();
-        let access = access.into_inner();
-        // An empty list is a door somebody forgot to describe: never read it as "everybody".
-        if let Some(list) = access
-            .accounts
-            .as_ref()
-            .filter(|list| list.get_ref().is_empty())
-        {
-            return self.fault(
-                list.span(),
-                "the account list is empty",
-                "name an account, or leave `accounts` out",
-            );
-        }
-        if let Some(list) = access
-            .allow
-            .as_ref()
-            .filter(|list| list.get_ref().is_empty())
-        {
-            return self.fault(
-                list.span(),
-                "the allowlist is empty",
-                "name an address or range, or leave `allow` out",
-            );
-        }
-        if access.accounts.is_none() && access.allow.is_none() {
-            return self.fault(
-                span,
-                "the access rule names nobody",
-                "add `accounts` or `allow`, or leave `access` out",
-            );
-        }
-        Ok(Access {
-            accounts: access.accounts.map(Spanned::into_inner).unwrap_or_default(),
-            allow: access.allow.map(Spanned::into_inner).unwrap_or_default(),
-            require: access.require,
-        })
     }
 
     fn app(

@@ -1,0 +1,135 @@
+//! nginx's files: one for all stacks, one for each, and one for whoever asks for none of them.
+
+mod files;
+mod headers;
+mod listen;
+mod main_conf;
+mod server;
+mod site;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use minijinja::context;
+
+use super::Edge;
+use super::emit::{EmitError, emit};
+use crate::model::{Facts, Layout};
+use crate::resource::{NginxTree, ResourceId};
+use crate::stack::Stack;
+
+pub(super) use files::{log_files, password_files};
+use listen::listens;
+pub use main_conf::main_conf;
+use server::stack_values;
+
+/// Stands in the rendered files where the hash over all of them goes.
+const GENERATION: &str = "tavern-generation-placeholder";
+
+pub(super) fn id() -> ResourceId {
+    ResourceId("nginx:sites".to_owned())
+}
+
+/// nginx's files and links for these stacks.
+///
+/// # Errors
+/// When a value cannot be written in nginx's language.
+pub fn tree(
+    stacks: &[Stack],
+    facts: &Facts,
+    layout: &Layout,
+    edge: &Edge,
+) -> Result<NginxTree, EmitError> {
+    let available = layout.nginx.join("sites-available");
+    let enabled = layout.nginx.join("sites-enabled");
+    let mut files = BTreeMap::from([(
+        layout.nginx.join("conf.d/tavern.conf"),
+        emit("http.conf", &context! {})?,
+    )]);
+    let mut links = BTreeMap::new();
+    let mut add = |name: String, text: String| {
+        links.insert(enabled.join(&name), available.join(&name));
+        files.insert(available.join(&name), text);
+    };
+    for stack in stacks {
+        let text = emit(
+            "stack.conf",
+            &context! { stack => stack_values(stack, facts, layout, edge) },
+        )?;
+        add(format!("tavern-{}.conf", stack.name), text);
+    }
+    let claims_default = stacks.iter().any(Stack::is_default_server);
+    if !claims_default && !stacks.is_empty() {
+        let values = context! {
+            listen_http => listens(edge.http_port, facts, edge),
+            listen_https => listens(edge.https_port, facts, edge),
+            generation_value => GENERATION,
+        };
+        // No stack can have this name.
+        add(
+            "tavern-0-default.conf".into(),
+            emit("default.conf", &values)?,
+        );
+    }
+    Ok(told(NginxTree {
+        files,
+        links,
+        generation: String::new(),
+        http_port: edge.http_port,
+        ports: vec![edge.http_port, edge.https_port],
+        claims_default: !stacks.is_empty(),
+    }))
+}
+
+/// Gives a tree the generation that its texts come to.
+fn told(mut tree: NginxTree) -> NginxTree {
+    tree.generation = hash(&tree.files, &tree.links);
+    for text in tree.files.values_mut() {
+        *text = text.replace(GENERATION, &tree.generation);
+    }
+    tree
+}
+
+/// A text of a tree as it would be in any other generation.
+pub fn without_generation(tree: &NginxTree, text: &str) -> String {
+    if tree.generation.is_empty() {
+        return text.to_owned();
+    }
+    text.replace(&tree.generation, GENERATION)
+}
+
+/// The tree with its texts changed, and so of another generation.
+///
+/// # Errors
+/// Those of `change`.
+pub fn retold<E>(
+    tree: &NginxTree,
+    change: impl Fn(&Path, &str) -> Result<String, E>,
+) -> Result<NginxTree, E> {
+    let mut files = BTreeMap::new();
+    for (path, text) in &tree.files {
+        files.insert(path.clone(), change(path, &without_generation(tree, text))?);
+    }
+    Ok(told(NginxTree {
+        files,
+        ..tree.clone()
+    }))
+}
+
+fn hash(files: &BTreeMap<PathBuf, String>, links: &BTreeMap<PathBuf, PathBuf>) -> String {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    for (path, text) in files {
+        context.update(path.as_os_str().as_encoded_bytes());
+        context.update(&[0]);
+        context.update(text.as_bytes());
+        context.update(&[0]);
+    }
+    for path in links.keys() {
+        context.update(path.as_os_str().as_encoded_bytes());
+        context.update(&[0]);
+    }
+    context.finish().as_ref()[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
