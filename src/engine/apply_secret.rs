@@ -2,7 +2,7 @@ use super::apply::Gains;
 use super::{Engine, EngineError};
 use crate::mint;
 use crate::model::Mode;
-use crate::resource::{Certificate, Htpasswd, Owner, Secret, SecretKind};
+use crate::resource::{Action, Certificate, Htpasswd, Owner, Secret, SecretKind};
 
 /// An account that this run made. Shown once, then only in the passwords file.
 #[derive(Clone)]
@@ -19,14 +19,22 @@ impl Engine<'_> {
     pub(super) fn apply_secret(
         &self,
         secret: &Secret,
+        action: Action,
         gains: &mut Gains,
     ) -> Result<(), EngineError> {
         let existing = self.host.files.read(&secret.path)?;
         let content = match (&secret.kind, existing) {
+            (SecretKind::KeyRing, Some(existing))
+                if matches!(action, Action::Rotate | Action::Replace) =>
+            {
+                self.rotated(existing, action)?.into_bytes()
+            }
             // Only its mode was wrong.
-            (SecretKind::Key, Some(existing)) => existing,
-            (SecretKind::Key, None) => format!("{}\n", mint::key()?).into_bytes(),
-            (SecretKind::Accounts { app, names }, existing) => {
+            (SecretKind::Key | SecretKind::KeyRing, Some(existing)) => existing,
+            (SecretKind::Key | SecretKind::KeyRing, None) => {
+                format!("{}\n", mint::key()?).into_bytes()
+            }
+            (SecretKind::Accounts { app, names, cost }, existing) => {
                 let opens = format!("app {app}");
                 let lines = self.accounts(
                     &opens,
@@ -34,7 +42,7 @@ impl Engine<'_> {
                     existing,
                     &secret.passwords,
                     gains,
-                    mint::account_hash,
+                    |password| mint::account_hash(password, *cost),
                 )?;
                 lines.into_bytes()
             }
@@ -43,6 +51,17 @@ impl Engine<'_> {
             .host
             .files
             .write(&secret.path, &content, Mode(0o600), &Owner::root())?)
+    }
+
+    fn rotated(&self, ring: Vec<u8>, action: Action) -> Result<String, EngineError> {
+        let ring = String::from_utf8(ring).unwrap_or_default();
+        let now = u64::try_from(self.host.clock.now().unix_timestamp()).unwrap_or_default();
+        let overlap = if action == Action::Replace {
+            mint::Overlap::None
+        } else {
+            mint::Overlap::Kept
+        };
+        Ok(mint::rotate(&ring, now, overlap)?)
     }
 
     pub(super) fn apply_htpasswd(
@@ -75,7 +94,7 @@ impl Engine<'_> {
         existing: Option<Vec<u8>>,
         passwords: &std::path::Path,
         gains: &mut Gains,
-        hash: fn(&str) -> Result<String, mint::MintError>,
+        hash: impl Fn(&str) -> Result<String, mint::MintError>,
     ) -> Result<String, EngineError> {
         let existing = String::from_utf8(existing.unwrap_or_default()).unwrap_or_default();
         let known = |name: &str| {

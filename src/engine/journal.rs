@@ -24,6 +24,11 @@ pub enum Verb {
     },
     /// What differs from the applied generation is put back.
     Revert,
+    /// Apps get a new signing key.
+    RotateKeys {
+        /// Those that were named; all if none was.
+        apps: Vec<String>,
+    },
     /// Some stacks go, the others stay.
     UninstallStacks {
         /// Those that go.
@@ -46,6 +51,7 @@ impl std::fmt::Display for Verb {
             Self::Install => "install",
             Self::Rollback { .. } => "rollback",
             Self::Revert => "drift --revert",
+            Self::RotateKeys { .. } => "secret rotate",
             Self::Uninstall { .. } | Self::UninstallStacks { .. } => "uninstall",
         })
     }

@@ -34,6 +34,7 @@ mod prove_firewall;
 mod rebuild;
 mod receipt;
 mod recover;
+mod rotate;
 mod source;
 mod stacks;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::stacks::{NamedStack, parse_stacks};
 use super::{Engine, EngineError, Request};
 use crate::model::Mode;
 use crate::plan::Orphan;
-use crate::resource::{Content, Desired, File, Keep, Owner, Resource, ResourceId};
+use crate::resource::{Content, Desired, File, Keep, Owner, Resource, ResourceId, Rotation};
 use crate::stack::Stack;
 
 /// Where the stacks come from.
@@ -23,6 +23,13 @@ pub enum Source {
     Generation(u64),
     /// The stack files of the newest generation, whatever the host's say now.
     Applied,
+    /// As [`Source::Applied`], but nothing changes except the signing keys of apps.
+    Rotated {
+        /// Their names or aliases; all apps if there is none.
+        apps: Vec<String>,
+        /// What becomes of the keys before.
+        rotation: Rotation,
+    },
     /// The stack files of the host but for those of these stacks, which are removed.
     Without {
         /// The stacks that go.
@@ -38,6 +45,7 @@ impl Source {
             Self::Host => Verb::Install,
             Self::Generation(to) => Verb::Rollback { to: *to },
             Self::Applied => Verb::Revert,
+            Self::Rotated { apps, .. } => Verb::RotateKeys { apps: apps.clone() },
             Self::Without { names, purge } => Verb::UninstallStacks {
                 names: names.clone(),
                 purge: *purge,
@@ -71,7 +79,11 @@ impl Engine<'_> {
                 self.wanted_of(named, self.snapshot()?)
             }
             Source::Generation(number) => self.wanted_of_generation(*number),
-            Source::Applied => {
+            Source::Rotated { .. } if receipt.generation == 0 => Err(EngineError::NotReady {
+                what: "no stack is installed on this host".into(),
+                help: "`sudo tavernctl install` sets up `counter`".into(),
+            }),
+            Source::Applied | Source::Rotated { .. } => {
                 let snapshot = self.snapshot_of(receipt.generation)?;
                 let named = parse_stacks(&self.generation_dir(receipt.generation), &snapshot)?;
                 let mut wanted = self.wanted_of(named, snapshot)?;
