@@ -24,6 +24,11 @@ pub enum Verb {
     },
     /// What differs from the applied generation is put back.
     Revert,
+    /// One entry of one list of a stack file changes, or one password.
+    Amend {
+        /// The command, without any secret.
+        what: String,
+    },
     /// Some stacks go, the others stay.
     UninstallStacks {
         /// Those that go.
@@ -46,6 +51,7 @@ impl std::fmt::Display for Verb {
             Self::Install => "install",
             Self::Rollback { .. } => "rollback",
             Self::Revert => "drift --revert",
+            Self::Amend { what } => what,
             Self::Uninstall { .. } | Self::UninstallStacks { .. } => "uninstall",
         })
     }

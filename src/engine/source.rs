@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::amend::Amended;
 use super::generations::Snapshot;
 use super::journal::Verb;
 use super::receipt::Receipt;
@@ -23,6 +24,8 @@ pub enum Source {
     Generation(u64),
     /// The stack files of the newest generation, whatever the host's say now.
     Applied,
+    /// The stack files of the host, with a change in one of them that becomes the host's.
+    Amended(Amended),
     /// The stack files of the host but for those of these stacks, which are removed.
     Without {
         /// The stacks that go.
@@ -38,6 +41,9 @@ impl Source {
             Self::Host => Verb::Install,
             Self::Generation(to) => Verb::Rollback { to: *to },
             Self::Applied => Verb::Revert,
+            Self::Amended(amended) => Verb::Amend {
+                what: amended.what.clone(),
+            },
             Self::Without { names, purge } => Verb::UninstallStacks {
                 names: names.clone(),
                 purge: *purge,
@@ -70,6 +76,7 @@ impl Engine<'_> {
                 let named = self.stacks(&request.asked, legacy)?;
                 self.wanted_of(named, self.snapshot()?)
             }
+            Source::Amended(amended) => self.wanted_amended(amended),
             Source::Generation(number) => self.wanted_of_generation(*number),
             Source::Applied => {
                 let snapshot = self.snapshot_of(receipt.generation)?;
@@ -83,7 +90,7 @@ impl Engine<'_> {
         }
     }
 
-    fn wanted_of(
+    pub(super) fn wanted_of(
         &self,
         named: Vec<NamedStack>,
         mut snapshot: Snapshot,
