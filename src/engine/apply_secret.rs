@@ -39,8 +39,7 @@ impl Engine<'_> {
                     file: &secret.path,
                     passwords: &secret.passwords,
                 };
-                let lines =
-                    self.accounts(&place, names, existing, gains, mint::account_hash)?;
+                let lines = self.accounts(&place, names, existing, gains, mint::account_hash)?;
                 lines.into_bytes()
             }
         };
@@ -61,13 +60,7 @@ impl Engine<'_> {
             file: &htpasswd.path,
             passwords: &htpasswd.passwords,
         };
-        let text = self.accounts(
-            &place,
-            &htpasswd.accounts,
-            existing,
-            gains,
-            mint::site_hash,
-        )?;
+        let text = self.accounts(&place, &htpasswd.accounts, existing, gains, mint::site_hash)?;
         Ok(self.host.files.write(
             &htpasswd.path,
             text.as_bytes(),

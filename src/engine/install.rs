@@ -180,9 +180,7 @@ impl Engine<'_> {
         if let Some(chosen) = &request.chosen {
             let hashes = desired.iter().filter(|d| chosen.is_of(&d.resource));
             let reason = format!("a new password for {}", chosen.account);
-            knowledge.renewed = hashes
-                .map(|d| (d.resource.id(), reason.clone()))
-                .collect();
+            knowledge.renewed = hashes.map(|d| (d.resource.id(), reason.clone())).collect();
         }
         knowledge.orphans.extend(leaving);
         // What no generation has is nowhere else.
