@@ -10,6 +10,7 @@ mod explain;
 mod exposure;
 mod finding;
 mod front;
+mod login;
 mod nginx;
 mod passwords;
 mod redis;
@@ -24,6 +25,7 @@ use std::time::Instant;
 
 pub use explain::{Explained, Question};
 pub use finding::{Finding, Report, Verdict};
+pub use login::{Login, try_login};
 
 use crate::host::Host;
 use crate::model::{Layout, Name};

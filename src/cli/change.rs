@@ -169,7 +169,7 @@ fn finish(host: &Host, proposal: &Proposal, installed: &Installed, printer: &Pri
 }
 
 /// The verdict once everything has had time to come up: the last one after a bounded wait.
-fn settled(host: &Host, stacks: &[Stack]) -> Report {
+pub(super) fn settled(host: &Host, stacks: &[Stack]) -> Report {
     let begun = Instant::now();
     loop {
         let report = check::ask(host, stacks);

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod alias;
+mod amend;
 mod apply;
 mod apply_container;
 mod apply_nginx;
@@ -34,6 +35,7 @@ mod prove_firewall;
 mod rebuild;
 mod receipt;
 mod recover;
+mod rotate;
 mod source;
 mod stacks;
 #[cfg(test)]
@@ -42,6 +44,7 @@ mod undo;
 mod uninstall;
 
 pub use adopt::legacy_stack;
+pub use amend::{Amended, ChosenPassword};
 pub use apply_secret::NewAccount;
 pub use confirm::Reverted;
 pub use drift::{Adopted, Declared, Drift};

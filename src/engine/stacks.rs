@@ -78,7 +78,7 @@ fn source(files: &dyn Files, path: &Path) -> Result<Vec<u8>, EngineError> {
 }
 
 /// What may exist once on a host but is named in two stacks.
-fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
+pub(super) fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
     let mut seen = std::collections::BTreeMap::new();
     for NamedStack { stack, .. } in stacks {
         let things = stack

@@ -5,6 +5,7 @@
 mod byte_size;
 mod cidr;
 mod facts;
+mod hash_cost;
 mod header;
 mod host_name;
 mod image;
@@ -18,6 +19,7 @@ mod url_path;
 pub use byte_size::ByteSize;
 pub use cidr::Cidr;
 pub use facts::{Facts, NginxVersion, UfwFacts};
+pub use hash_cost::HashCost;
 pub use header::{HeaderName, HeaderText};
 pub use host_name::HostPattern;
 pub use image::ImageRef;

@@ -5,6 +5,7 @@
 mod access;
 mod edge;
 mod edit;
+mod hash_cost;
 mod overlay;
 mod proxy;
 mod raw;
@@ -14,7 +15,7 @@ mod validate;
 
 use std::path::PathBuf;
 
-use crate::model::{HostPattern, ImageRef, Name, UrlPath};
+use crate::model::{HashCost, HostPattern, ImageRef, Name, UrlPath};
 
 pub use access::{Access, Answer, Require};
 pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
@@ -147,6 +148,8 @@ pub struct App {
     pub accounts: Vec<Name>,
     /// The store's key for the count.
     pub count_key: String,
+    /// What the hash of a new password costs.
+    pub hash_cost: HashCost,
     /// A second name of its service unit.
     pub alias: Option<Name>,
 }

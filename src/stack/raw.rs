@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use super::access::RawAccess;
 use super::edge::RawLimits;
+use super::hash_cost::RawHashCost;
 use super::proxy::RawProxy;
 use super::tls::RawTls;
 use super::{ContainerKind, Headers, Program};
@@ -62,6 +63,7 @@ pub(super) struct RawApp {
     #[serde(default)]
     pub(super) accounts: Vec<Name>,
     pub(super) count_key: Option<Spanned<String>>,
+    pub(super) hash_cost: Option<Spanned<RawHashCost>>,
     pub(super) alias: Option<Name>,
 }
 

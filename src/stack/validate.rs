@@ -194,6 +194,7 @@ impl Validation<'_> {
             needs: raw.needs.into_iter().map(Spanned::into_inner).collect(),
             accounts: raw.accounts,
             count_key,
+            hash_cost: self.hash_cost(raw.hash_cost)?,
             alias: raw.alias,
         })
     }
