@@ -78,7 +78,7 @@ pub fn run(host: &Host, stacks: &[Stack], site: &Setting) -> Report {
     let begun = Instant::now();
     let mut findings = std::thread::scope(|scope| {
         let mut running = vec![
-            start(scope, "listeners", || exposure::probe(host, site)),
+            start(scope, "listeners", || exposure::probe(host, stacks, site)),
             start(scope, "nginx", || vec![nginx::probe_generation(host, site)]),
         ];
         if site.managed {

@@ -20,6 +20,7 @@ mod printer;
 mod recover;
 mod revert;
 mod rollback;
+mod secret;
 mod serve;
 mod status;
 mod tether;
@@ -88,6 +89,8 @@ enum Verb {
     Drift(drift::Arguments),
     /// Return the whole host to an older generation
     Rollback(rollback::Arguments),
+    /// Keys that Tavern made: `secret rotate`
+    Secret(secret::Arguments),
     /// Set right what a killed run or a damaged disk left
     Recover(recover::Arguments),
     /// Remove what Tavern made and give back what was there
@@ -220,6 +223,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Diff(arguments) => diff::run(&arguments, printer),
         Verb::Drift(arguments) => drift::run(&arguments, printer),
         Verb::Rollback(arguments) => rollback::run(&arguments, printer),
+        Verb::Secret(arguments) => secret::run(&arguments, printer),
         Verb::Recover(arguments) => recover::run(&arguments, printer),
         Verb::Uninstall(arguments) => uninstall::run(&arguments, printer),
         Verb::Up(arguments) => up::run(&arguments, printer),

@@ -233,7 +233,7 @@ impl Engine<'_> {
             Resource::File(file) => self.write_file(file),
             Resource::Link(link) => Ok(self.host.files.link(&link.path, &link.target)?),
             Resource::Binary(binary) => Ok(self.host.files.install_binary(&binary.path)?),
-            Resource::Secret(secret) => self.apply_secret(secret, gains),
+            Resource::Secret(secret) => self.apply_secret(secret, step.change.action, gains),
             Resource::Htpasswd(htpasswd) => self.apply_htpasswd(htpasswd, gains),
             Resource::Certificate(certificate) => self.apply_certificate(certificate),
             Resource::Image(image) => Ok(self

@@ -2,7 +2,7 @@ use super::apply::Gains;
 use super::{Engine, EngineError};
 use crate::mint;
 use crate::model::Mode;
-use crate::resource::{Certificate, Htpasswd, Owner, Secret, SecretKind};
+use crate::resource::{Action, Certificate, Htpasswd, Owner, Secret, SecretKind};
 
 /// An account that this run made. Shown once, then only in the passwords file.
 #[derive(Clone)]
@@ -26,20 +26,29 @@ impl Engine<'_> {
     pub(super) fn apply_secret(
         &self,
         secret: &Secret,
+        action: Action,
         gains: &mut Gains,
     ) -> Result<(), EngineError> {
         let existing = self.host.files.read(&secret.path)?;
         let content = match (&secret.kind, existing) {
+            (SecretKind::KeyRing, Some(existing))
+                if matches!(action, Action::Rotate | Action::Replace) =>
+            {
+                self.rotated(existing, action)?.into_bytes()
+            }
             // Only its mode was wrong.
-            (SecretKind::Key, Some(existing)) => existing,
-            (SecretKind::Key, None) => format!("{}\n", mint::key()?).into_bytes(),
-            (SecretKind::Accounts { app, names }, existing) => {
+            (SecretKind::Key | SecretKind::KeyRing, Some(existing)) => existing,
+            (SecretKind::Key | SecretKind::KeyRing, None) => {
+                format!("{}\n", mint::key()?).into_bytes()
+            }
+            (SecretKind::Accounts { app, names, cost }, existing) => {
                 let place = Place {
                     opens: &format!("app {app}"),
                     file: &secret.path,
                     passwords: &secret.passwords,
                 };
-                let lines = self.accounts(&place, names, existing, gains, mint::account_hash)?;
+                let hash = |password: &str| mint::account_hash(password, *cost);
+                let lines = self.accounts(&place, names, existing, gains, hash)?;
                 lines.into_bytes()
             }
         };
@@ -47,6 +56,17 @@ impl Engine<'_> {
             .host
             .files
             .write(&secret.path, &content, Mode(0o600), &Owner::root())?)
+    }
+
+    fn rotated(&self, ring: Vec<u8>, action: Action) -> Result<String, EngineError> {
+        let ring = String::from_utf8(ring).unwrap_or_default();
+        let now = u64::try_from(self.host.clock.now().unix_timestamp()).unwrap_or_default();
+        let overlap = if action == Action::Replace {
+            mint::Overlap::None
+        } else {
+            mint::Overlap::Kept
+        };
+        Ok(mint::rotate(&ring, now, overlap)?)
     }
 
     pub(super) fn apply_htpasswd(
@@ -77,7 +97,7 @@ impl Engine<'_> {
         names: &[String],
         existing: Option<Vec<u8>>,
         gains: &mut Gains,
-        hash: fn(&str) -> Result<String, mint::MintError>,
+        hash: impl Fn(&str) -> Result<String, mint::MintError>,
     ) -> Result<String, EngineError> {
         let existing = String::from_utf8(existing.unwrap_or_default()).unwrap_or_default();
         let known = |name: &str| {

@@ -166,7 +166,8 @@ impl Engine<'_> {
             .position(|d| matches!(d.resource, Resource::Binary(_)))
             .unwrap_or(desired.len());
         desired.splice(position..position, files);
-        let observed = self.observe(&desired)?;
+        let mut observed = self.observe(&desired)?;
+        let rotated = self.ask_for_keys(&request.source, &stacks, &desired, &mut observed)?;
         let wanted: BTreeSet<_> = desired.iter().map(|d| d.resource.id()).collect();
         let mut knowledge = receipt.knowledge(&wanted, adopt);
         if facts.ufw == UfwFacts::Inactive {
@@ -205,6 +206,11 @@ impl Engine<'_> {
             orphan.first |= shares_a_volume(&orphan.resource, &desired);
         }
         let mut plan = plan::make(&desired, &observed, &knowledge);
+        if let Some(rotated) = rotated {
+            // Whatever else differs is for an install: it would be news to whoever asked for a key.
+            plan.steps.retain(|step| rotated.contains(&step.id));
+            desired.retain(|desired| rotated.contains(&desired.resource.id()));
+        }
         if !request.must_come_back {
             plan = self.leave_held(plan)?;
             refuse_held_removals(&plan)?;

@@ -24,6 +24,11 @@ pub enum Verb {
     },
     /// What differs from the applied generation is put back.
     Revert,
+    /// Apps get a new signing key.
+    RotateKeys {
+        /// Those that were named; all if none was.
+        apps: Vec<String>,
+    },
     /// One entry of one list of a stack file changes, or one password.
     Amend {
         /// The command, without any secret.
@@ -51,6 +56,7 @@ impl std::fmt::Display for Verb {
             Self::Install => "install",
             Self::Rollback { .. } => "rollback",
             Self::Revert => "drift --revert",
+            Self::RotateKeys { .. } => "secret rotate",
             Self::Amend { what } => what,
             Self::Uninstall { .. } | Self::UninstallStacks { .. } => "uninstall",
         })

@@ -35,6 +35,7 @@ mod prove_firewall;
 mod rebuild;
 mod receipt;
 mod recover;
+mod rotate;
 mod source;
 mod stacks;
 #[cfg(test)]
