@@ -15,7 +15,7 @@ use std::collections::hash_map::Entry;
 
 use crate::model::{Facts, Layout};
 use crate::resource::{Certificate, Desired, Resource};
-use crate::stack::{Issuer, Stack};
+use crate::stack::Stack;
 
 pub use app::base_path;
 pub use emit::EmitError;
@@ -97,7 +97,6 @@ fn once_each(desired: Vec<Desired>) -> Vec<Desired> {
 }
 
 fn certificate(stack: &Stack, facts: &Facts, layout: &Layout) -> Desired {
-    let Issuer::SelfSigned = stack.issuer;
     let certificate = Certificate {
         path: layout.certificate(&stack.name),
         names: certificate_names(stack, facts),

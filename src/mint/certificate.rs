@@ -7,7 +7,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 
 /// By this a certificate that Tavern made is told from one that somebody put in its place.
 const ORGANIZATION: &str = "Tavern self-signed";
@@ -50,8 +50,34 @@ pub struct CertificateInfo {
     pub serial: String,
     /// Signed by itself, and made here.
     pub is_own: bool,
+    /// Who signed it, for people.
+    pub issuer: String,
+    /// The identifier of the key that signed it, if it says so.
+    pub signer: Option<Vec<u8>>,
+    /// The identifier of its own key, if it says so.
+    pub key_id: Option<Vec<u8>>,
     /// The certificate itself.
     pub der: Vec<u8>,
+}
+
+impl CertificateInfo {
+    /// SHA-256 of the certificate, in hexadecimal.
+    pub fn fingerprint(&self) -> String {
+        super::password::hex(
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.der).as_ref(),
+        )
+    }
+
+    /// Whether it covers a name: by the name itself, or by a wildcard for its first label.
+    pub fn covers(&self, name: &str) -> bool {
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        self.names.iter().any(|own| {
+            own.eq_ignore_ascii_case(name)
+                || own.strip_prefix("*.").is_some_and(|zone| {
+                    parent.is_some_and(|parent| zone.eq_ignore_ascii_case(parent))
+                })
+        })
+    }
 }
 
 /// Makes an ECDSA P-256 certificate that signs itself, for `days` from `now`.
@@ -74,16 +100,21 @@ pub fn self_signed(names: &[String], days: u16, now: OffsetDateTime) -> Result<P
         .push(DnType::OrganizationName, ORGANIZATION);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let mut serial = [0; 16];
-    getrandom::fill(&mut serial).map_err(|error| MintError::Random(error.to_string()))?;
-    serial[0] &= 0x7f; // positive, RFC 5280 section 4.1.2.2
-    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    params.serial_number = Some(serial()?);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let certificate = params.self_signed(&key)?;
     Ok(Pair {
         certificate: certificate.pem(),
         key: key.serialize_pem(),
     })
+}
+
+pub(super) fn serial() -> Result<SerialNumber, MintError> {
+    let mut serial = [0; 16];
+    getrandom::fill(&mut serial).map_err(|error| MintError::Random(error.to_string()))?;
+    serial[0] &= 0x7f; // positive, RFC 5280 section 4.1.2.2
+    serial[0] |= 0x40; // and never a byte shorter
+    Ok(SerialNumber::from_slice(&serial))
 }
 
 /// Reads the first certificate of a PEM file.
@@ -109,8 +140,23 @@ pub fn read_certificate(pem: &[u8]) -> Result<CertificateInfo, MintError> {
             }
         }
     }
+    let key_ids = parsed
+        .extensions()
+        .iter()
+        .fold((None, None), |(signer, own), extension| {
+            match extension.parsed_extension() {
+                ParsedExtension::AuthorityKeyIdentifier(id) => {
+                    (id.key_identifier.as_ref().map(|id| id.0.to_vec()), own)
+                }
+                ParsedExtension::SubjectKeyIdentifier(id) => (signer, Some(id.0.to_vec())),
+                _ => (signer, own),
+            }
+        });
     Ok(CertificateInfo {
         names,
+        issuer: parsed.issuer().to_string(),
+        signer: key_ids.0,
+        key_id: key_ids.1,
         not_before: parsed.validity().not_before.to_datetime(),
         not_after: parsed.validity().not_after.to_datetime(),
         serial: parsed.raw_serial_as_string(),
@@ -141,7 +187,7 @@ pub fn key_fits(certificate_pem: &[u8], key_pem: &[u8]) -> Result<bool, MintErro
     Ok(certified.keys_match().is_ok())
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, MintError> {
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, MintError> {
     rustls_pemfile::certs(&mut &pem[..])
         .collect::<Result<_, _>>()
         .map_err(|error| MintError::Unreadable(format!("not a PEM file: {error}")))

@@ -9,6 +9,7 @@ mod overlay;
 mod proxy;
 mod raw;
 mod report;
+mod tls;
 mod validate;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
 pub use overlay::{Edit, Overlay};
 pub use proxy::Proxy;
 pub use report::StackError;
+pub use tls::{Acme, Binding, Issuer};
 pub use validate::parse;
 
 /// The stack that `install` sets up when the host has none.
@@ -34,6 +36,8 @@ pub struct Stack {
     pub hosts: Vec<HostPattern>,
     /// Who signs its certificate.
     pub issuer: Issuer,
+    /// Whether browsers that trust it are to insist on TLS for the names below its own too.
+    pub include_subdomains: bool,
     /// What nginx serves for it, longest path last.
     pub sites: Vec<Site>,
     /// Its processes.
@@ -63,14 +67,6 @@ impl Stack {
             .iter()
             .find(|container| &container.role == name)
     }
-}
-
-/// Who signs a stack's certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Issuer {
-    /// The certificate signs itself; browsers warn.
-    SelfSigned,
 }
 
 /// A path or host name served by nginx.

@@ -8,7 +8,8 @@ use toml::Spanned;
 use super::access::RawAccess;
 use super::hash_cost::RawHashCost;
 use super::proxy::RawProxy;
-use super::{ContainerKind, Issuer, Program};
+use super::tls::RawTls;
+use super::{ContainerKind, Program};
 use crate::model::{HostPattern, ImageRef, Name, UrlPath};
 
 #[derive(Deserialize)]
@@ -26,12 +27,6 @@ pub(super) struct RawStack {
     #[serde(default)]
     pub(super) firewall: RawFirewall,
     pub(super) proxy: Option<RawProxy>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct RawTls {
-    pub(super) issuer: Issuer,
 }
 
 #[derive(Deserialize)]

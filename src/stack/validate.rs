@@ -102,10 +102,15 @@ impl Validation<'_> {
             .collect::<Result<_, _>>()?;
         let sites = self.sites(raw.site, &apps)?;
         let proxy = self.proxy(raw.proxy)?;
+        let tls = match raw.tls.checked(&raw.hosts) {
+            Ok(tls) => tls,
+            Err(fault) => return self.fault(fault.span, fault.message, fault.help),
+        };
         Ok(Stack {
             name: raw.name.into_inner(),
             hosts: raw.hosts.into_inner(),
-            issuer: raw.tls.issuer,
+            issuer: tls.issuer,
+            include_subdomains: tls.include_subdomains,
             sites,
             apps,
             containers,
