@@ -102,7 +102,7 @@ class Tavern:
                 "CREDENTIALS_DIRECTORY": self.credentials,
                 # as the unit sets them
                 "MALLOC_MMAP_THRESHOLD_": "1048576",
-                "MALLOC_ARENA_MAX": "2",
+                "MALLOC_ARENA_MAX": "1",
             }
             many = "1000000"
             arguments = [self.binary, "serve", "counter", "--base", "/flask", "--redis", self.redis]
