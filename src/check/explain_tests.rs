@@ -11,6 +11,7 @@ fn facts() -> Facts {
     Facts {
         hostname: "vm".into(),
         addresses: Vec::new(),
+        ipv4: true,
         ipv6: true,
         nginx: Some(NginxVersion(1, 22, 1)),
         missing_packages: Vec::new(),

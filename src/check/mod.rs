@@ -10,6 +10,7 @@ mod explain;
 mod exposure;
 mod finding;
 mod front;
+mod login;
 mod nginx;
 mod passwords;
 mod redis;
@@ -24,6 +25,7 @@ use std::time::Instant;
 
 pub use explain::{Explained, Question};
 pub use finding::{Finding, Report, Verdict};
+pub use login::{Login, try_login};
 
 use crate::host::Host;
 use crate::model::{Layout, Name};
@@ -76,7 +78,7 @@ pub fn run(host: &Host, stacks: &[Stack], site: &Setting) -> Report {
     let begun = Instant::now();
     let mut findings = std::thread::scope(|scope| {
         let mut running = vec![
-            start(scope, "listeners", || exposure::probe(host, site)),
+            start(scope, "listeners", || exposure::probe(host, stacks, site)),
             start(scope, "nginx", || vec![nginx::probe_generation(host, site)]),
         ];
         if site.managed {

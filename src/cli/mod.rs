@@ -1,6 +1,8 @@
 //! One file a verb: arguments, one library call, the printed result and the exit code.
 
 mod access;
+mod allow;
+mod amend;
 mod app;
 mod change;
 mod check;
@@ -12,6 +14,7 @@ mod hold;
 mod image;
 mod install;
 mod logs;
+mod password;
 mod plan;
 mod printer;
 mod recover;
@@ -23,6 +26,7 @@ mod status;
 mod tether;
 mod uninstall;
 mod up;
+mod user;
 
 use std::process::ExitCode;
 
@@ -69,6 +73,10 @@ enum Verb {
     Hold(hold::Arguments),
     /// Keep a change that was applied with `--confirm-within`
     Confirm(confirm::Arguments),
+    /// Change who may see a site by their address
+    Allow(allow::Arguments),
+    /// Change who may log in, and their passwords
+    User(user::Arguments),
     /// Say who may see a site, and why
     Access(access::Arguments),
     /// Logs of apps, nginx and containers, merged by time
@@ -207,6 +215,8 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Hold(arguments) => hold::run(&arguments, printer),
         Verb::Confirm(arguments) => confirm::run(&arguments, printer),
         Verb::Revert(arguments) => revert::run(&arguments, printer),
+        Verb::Allow(arguments) => allow::run(&arguments, printer),
+        Verb::User(arguments) => user::run(&arguments, printer),
         Verb::Access(arguments) => access::run(&arguments, printer),
         Verb::Logs(arguments) => logs::run(&arguments, printer),
         Verb::Generations(arguments) => generations::run(&arguments, printer),

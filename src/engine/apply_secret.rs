@@ -15,6 +15,13 @@ pub struct NewAccount {
     pub password: String,
 }
 
+/// Where an account's hash and password stand, and what they open.
+struct Place<'a> {
+    opens: &'a str,
+    file: &'a std::path::Path,
+    passwords: &'a std::path::Path,
+}
+
 impl Engine<'_> {
     pub(super) fn apply_secret(
         &self,
@@ -35,15 +42,13 @@ impl Engine<'_> {
                 format!("{}\n", mint::key()?).into_bytes()
             }
             (SecretKind::Accounts { app, names, cost }, existing) => {
-                let opens = format!("app {app}");
-                let lines = self.accounts(
-                    &opens,
-                    names,
-                    existing,
-                    &secret.passwords,
-                    gains,
-                    |password| mint::account_hash(password, *cost),
-                )?;
+                let place = Place {
+                    opens: &format!("app {app}"),
+                    file: &secret.path,
+                    passwords: &secret.passwords,
+                };
+                let hash = |password: &str| mint::account_hash(password, *cost);
+                let lines = self.accounts(&place, names, existing, gains, hash)?;
                 lines.into_bytes()
             }
         };
@@ -70,14 +75,12 @@ impl Engine<'_> {
         gains: &mut Gains,
     ) -> Result<(), EngineError> {
         let existing = self.host.files.read(&htpasswd.path)?;
-        let text = self.accounts(
-            &htpasswd.heading,
-            &htpasswd.accounts,
-            existing,
-            &htpasswd.passwords,
-            gains,
-            mint::site_hash,
-        )?;
+        let place = Place {
+            opens: &htpasswd.heading,
+            file: &htpasswd.path,
+            passwords: &htpasswd.passwords,
+        };
+        let text = self.accounts(&place, &htpasswd.accounts, existing, gains, mint::site_hash)?;
         Ok(self.host.files.write(
             &htpasswd.path,
             text.as_bytes(),
@@ -86,13 +89,13 @@ impl Engine<'_> {
         )?)
     }
 
-    /// `name:hash` lines for exactly these names: known ones keep their hash, new ones get a password.
+    /// `name:hash` lines for exactly these names: known ones keep their hash, new ones get a password, and one may
+    /// have been given one.
     fn accounts(
         &self,
-        opens: &str,
+        place: &Place<'_>,
         names: &[String],
         existing: Option<Vec<u8>>,
-        passwords: &std::path::Path,
         gains: &mut Gains,
         hash: impl Fn(&str) -> Result<String, mint::MintError>,
     ) -> Result<String, EngineError> {
@@ -104,16 +107,30 @@ impl Engine<'_> {
             // bcrypt would stall nginx: such an account is made anew.
             (!line.contains(":$2")).then(|| line.to_owned())
         };
+        let chosen = gains
+            .chosen
+            .clone()
+            .filter(|chosen| chosen.file == place.file);
         let mut text = String::new();
-        let mut made = Vec::new();
+        let (mut made, mut noted) = (Vec::new(), Vec::new());
         for name in names {
-            let line = match known(name) {
-                Some(line) => line,
-                None => {
-                    let password = mint::generate_password()?;
+            let given = chosen.as_ref().filter(|chosen| chosen.account == *name);
+            if given.is_none_or(|given| given.is_generated) {
+                noted.push(name.clone());
+            }
+            let line = match (given, known(name)) {
+                (Some(given), _) if !given.is_generated => {
+                    format!("{name}:{}", hash(&given.password)?)
+                }
+                (None, Some(line)) => line,
+                (given, _) => {
+                    let password = match given {
+                        Some(given) => given.password.clone(),
+                        None => mint::generate_password()?,
+                    };
                     let line = format!("{name}:{}", hash(&password)?);
                     made.push(NewAccount {
-                        opens: opens.to_owned(),
+                        opens: place.opens.to_owned(),
                         name: name.clone(),
                         password,
                     });
@@ -124,7 +141,7 @@ impl Engine<'_> {
             text.push('\n');
         }
         // The passwords are on disk before the hashes: an account nobody can use is worse than a note too many.
-        self.note_passwords(opens, names, &made, passwords)?;
+        self.note_passwords(place.opens, &noted, &made, place.passwords)?;
         gains.accounts.extend(made);
         Ok(text)
     }

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod alias;
+mod amend;
 mod apply;
 mod apply_container;
 mod apply_nginx;
@@ -43,6 +44,7 @@ mod undo;
 mod uninstall;
 
 pub use adopt::legacy_stack;
+pub use amend::{Amended, ChosenPassword};
 pub use apply_secret::NewAccount;
 pub use confirm::Reverted;
 pub use drift::{Adopted, Declared, Drift};

@@ -39,7 +39,7 @@ impl Engine<'_> {
         self.release_is_known()?;
         self.clock_is_sane()?;
         self.room_is_left(plan)?;
-        self.ports_are_free()?;
+        self.ports_are_free(plan)?;
         self.nginx_is_sound(plan)?;
         self.dpkg_is_sound(plan)?;
         self.packages_can_be_had(plan, apt_trouble)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::amend::Amended;
 use super::generations::Snapshot;
 use super::journal::Verb;
 use super::receipt::Receipt;
@@ -30,6 +31,8 @@ pub enum Source {
         /// What becomes of the keys before.
         rotation: Rotation,
     },
+    /// The stack files of the host, with a change in one of them that becomes the host's.
+    Amended(Amended),
     /// The stack files of the host but for those of these stacks, which are removed.
     Without {
         /// The stacks that go.
@@ -46,6 +49,9 @@ impl Source {
             Self::Generation(to) => Verb::Rollback { to: *to },
             Self::Applied => Verb::Revert,
             Self::Rotated { apps, .. } => Verb::RotateKeys { apps: apps.clone() },
+            Self::Amended(amended) => Verb::Amend {
+                what: amended.what.clone(),
+            },
             Self::Without { names, purge } => Verb::UninstallStacks {
                 names: names.clone(),
                 purge: *purge,
@@ -78,6 +84,7 @@ impl Engine<'_> {
                 let named = self.stacks(&request.asked, legacy)?;
                 self.wanted_of(named, self.snapshot()?)
             }
+            Source::Amended(amended) => self.wanted_amended(amended),
             Source::Generation(number) => self.wanted_of_generation(*number),
             Source::Rotated { .. } if receipt.generation == 0 => Err(EngineError::NotReady {
                 what: "no stack is installed on this host".into(),
@@ -95,7 +102,7 @@ impl Engine<'_> {
         }
     }
 
-    fn wanted_of(
+    pub(super) fn wanted_of(
         &self,
         named: Vec<NamedStack>,
         mut snapshot: Snapshot,

@@ -12,6 +12,7 @@ fn facts() -> Facts {
             "192.0.2.10".parse().unwrap(),
             "2001:db8::10".parse().unwrap(),
         ],
+        ipv4: true,
         ipv6: true,
         nginx: Some(NginxVersion(1, 22, 1)),
         missing_packages: ["nginx", "logrotate", "docker.io"]

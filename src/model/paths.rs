@@ -115,6 +115,11 @@ impl Layout {
         self.www.join(stack.as_str()).join(site.as_str())
     }
 
+    /// Where pages for errors are that the stack names without a path.
+    pub fn error_pages(&self, stack: &Name) -> PathBuf {
+        self.www.join(stack.as_str()).join("error-pages")
+    }
+
     /// `tavern-counter` for app `counter` of stack `counter`, else `tavern-STACK-APP`.
     pub fn unit_stem(stack: &Name, app: &Name) -> String {
         if stack == app {

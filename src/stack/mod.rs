@@ -3,6 +3,7 @@
 //! `raw` is what TOML gives, `validate` makes it a [`Stack`], `report` shows what is wrong with line and caret.
 
 mod access;
+mod edge;
 mod edit;
 mod hash_cost;
 mod overlay;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use crate::model::{HashCost, HostPattern, ImageRef, Name, UrlPath};
 
 pub use access::{Access, Answer, Require};
+pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
 pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
 pub use overlay::{Edit, Overlay};
 pub use proxy::Proxy;
@@ -34,10 +36,14 @@ pub struct Stack {
     pub name: Name,
     /// The names it answers to.
     pub hosts: Vec<HostPattern>,
+    /// The ports of its HTTPS, the first one that others are led to.
+    pub ports: Vec<u16>,
     /// Who signs its certificate.
     pub issuer: Issuer,
     /// Whether browsers that trust it are to insist on TLS for the names below its own too.
     pub include_subdomains: bool,
+    /// Pages of the owner's for what nginx answers itself.
+    pub error_pages: ErrorPages,
     /// What nginx serves for it, longest path last.
     pub sites: Vec<Site>,
     /// Its processes.
@@ -54,6 +60,32 @@ impl Stack {
     /// Whether the stack answers to any name.
     pub fn is_default_server(&self) -> bool {
         self.hosts.contains(&HostPattern::Any)
+    }
+
+    /// Whether it is found without a port: it answers on 443.
+    pub fn is_on_standard_port(&self) -> bool {
+        self.ports.contains(&HTTPS_PORT)
+    }
+
+    /// The names that no site has for itself.
+    pub fn shared_hosts(&self) -> impl Iterator<Item = &HostPattern> {
+        let own = |host: &HostPattern| {
+            self.sites
+                .iter()
+                .any(|site| site.host.as_ref() == Some(host))
+        };
+        self.hosts.iter().filter(move |host| !own(host))
+    }
+
+    /// The name that stands for a site: its own, else the first DNS name that it shares with others.
+    pub fn host_of<'a>(&'a self, site: &'a Site) -> Option<&'a HostPattern> {
+        let named = |host: &&HostPattern| matches!(host, HostPattern::Dns(_));
+        let shared = || {
+            self.shared_hosts()
+                .find(named)
+                .or(self.shared_hosts().next())
+        };
+        site.host.as_ref().or_else(shared)
     }
 
     /// The app called `name`.
@@ -74,12 +106,20 @@ impl Stack {
 pub struct Site {
     /// Names its logs and password file.
     pub name: Name,
+    /// The one name of the stack that it is served at; those that no site has for itself if absent.
+    pub host: Option<HostPattern>,
     /// Where it lives.
     pub path: UrlPath,
     /// What is served there.
     pub content: SiteContent,
     /// Who may see it; everybody if absent.
     pub access: Option<Access>,
+    /// How much one address may ask of it.
+    pub limits: Limits,
+    /// Whether connections may become WebSockets.
+    pub websocket: bool,
+    /// Response headers of the owner's, instead of or beside ours.
+    pub headers: Headers,
 }
 
 /// What a site serves.
@@ -91,6 +131,8 @@ pub enum SiteContent {
     Directory(PathBuf),
     /// An app of this stack.
     App(Name),
+    /// Nothing: it leads elsewhere.
+    Redirect(Redirect),
 }
 
 /// A long-running process behind a socket.

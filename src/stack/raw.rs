@@ -6,11 +6,12 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::access::RawAccess;
+use super::edge::RawLimits;
 use super::hash_cost::RawHashCost;
 use super::proxy::RawProxy;
 use super::tls::RawTls;
-use super::{ContainerKind, Program};
-use crate::model::{HostPattern, ImageRef, Name, UrlPath};
+use super::{ContainerKind, Headers, Program};
+use crate::model::{HostPattern, ImageRef, Name, RedirectTo, UrlPath};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -18,6 +19,11 @@ pub(super) struct RawStack {
     pub(super) name: Spanned<Name>,
     pub(super) hosts: Spanned<Vec<HostPattern>>,
     pub(super) tls: RawTls,
+    pub(super) ports: Option<Spanned<Vec<u16>>>,
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) error_pages: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
     pub(super) site: Vec<Spanned<RawSite>>,
     #[serde(default)]
@@ -37,6 +43,14 @@ pub(super) struct RawSite {
     #[serde(rename = "static")]
     pub(super) files: Option<Spanned<String>>,
     pub(super) app: Option<Spanned<Name>>,
+    pub(super) redirect: Option<Spanned<RedirectTo>>,
+    pub(super) status: Option<Spanned<u16>>,
+    pub(super) host: Option<Spanned<HostPattern>>,
+    pub(super) websocket: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) headers: Headers,
     pub(super) access: Option<Spanned<RawAccess>>,
 }
 

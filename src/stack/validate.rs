@@ -1,11 +1,13 @@
-use std::collections::BTreeSet;
+mod edge;
+mod sites;
+
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::Spanned;
 
-use super::raw::{RawApp, RawContainer, RawSite, RawStack};
-use super::{App, Container, Opening, Site, SiteContent, Stack, StackError};
+use super::raw::{RawApp, RawContainer, RawStack};
+use super::{App, Container, Limits, Opening, Stack, StackError};
 use crate::model::{HostPattern, Name};
 
 /// A stack file larger than this is a mistake.
@@ -100,7 +102,10 @@ impl Validation<'_> {
             .into_iter()
             .map(|(name, app)| self.app(name, app, &containers))
             .collect::<Result<_, _>>()?;
-        let sites = self.sites(raw.site, &apps)?;
+        let ports = self.ports(raw.ports)?;
+        let limits = self.limits(raw.limits, Limits::default())?;
+        let error_pages = self.error_pages(raw.error_pages)?;
+        let sites = self.sites(raw.site, &raw.hosts, &apps, limits)?;
         let proxy = self.proxy(raw.proxy)?;
         let tls = match raw.tls.checked(&raw.hosts) {
             Ok(tls) => tls,
@@ -109,8 +114,10 @@ impl Validation<'_> {
         Ok(Stack {
             name: raw.name.into_inner(),
             hosts: raw.hosts.into_inner(),
+            ports,
             issuer: tls.issuer,
             include_subdomains: tls.include_subdomains,
+            error_pages,
             sites,
             apps,
             containers,
@@ -135,115 +142,6 @@ impl Validation<'_> {
             name.get_ref()
         );
         self.fault(name.span(), message, "rename the file, or change the name")
-    }
-
-    fn sites(&self, raw: Vec<Spanned<RawSite>>, apps: &[App]) -> Result<Vec<Site>, StackError> {
-        let mut paths = BTreeSet::new();
-        let mut names = BTreeSet::new();
-        let mut sites = Vec::new();
-        for site in raw {
-            let span = site.span();
-            let site = site.into_inner();
-            let (path, path_span) = (site.path.get_ref().clone(), site.path.span());
-            let content = self.content(&site, span.clone(), apps)?;
-            let name = match (site.name, &content) {
-                (Some(name), _) => name.into_inner(),
-                (None, SiteContent::Seeded(name) | SiteContent::App(name)) => name.clone(),
-                (None, SiteContent::Directory(_)) => {
-                    return self.fault(
-                        span,
-                        "a site of your own directory has no name",
-                        "add `name = \"…\"`: it names the logs",
-                    );
-                }
-            };
-            if !paths.insert(path.prefix().to_owned()) {
-                return self.fault(
-                    path_span,
-                    format!("two sites at `{path}`"),
-                    "give each site its own path",
-                );
-            }
-            if !names.insert(name.clone()) {
-                return self.fault(
-                    span,
-                    format!("two sites called `{name}`"),
-                    "give each site its own `name`",
-                );
-            }
-            let access = site.access.map(|access| self.access(access)).transpose()?;
-            sites.push(Site {
-                name,
-                path,
-                content,
-                access,
-            });
-        }
-        Ok(sites)
-    }
-
-    fn content(
-        &self,
-        site: &RawSite,
-        span: Range<usize>,
-        apps: &[App],
-    ) -> Result<SiteContent, StackError> {
-        match (&site.files, &site.app) {
-            (Some(files), None) => self.files(files),
-            (None, Some(app)) if apps.iter().any(|known| &known.name == app.get_ref()) => {
-                Ok(SiteContent::App(app.get_ref().clone()))
-            }
-            (None, Some(app)) => {
-                let message = format!("there is no app called `{}`", app.get_ref());
-                self.fault(
-                    app.span(),
-                    message,
-                    "declare it as `[app.NAME]`, or correct the name",
-                )
-            }
-            (Some(files), Some(_)) => self.fault(
-                files.span(),
-                "both `static` and `app`",
-                "a site is one of them: make two sites",
-            ),
-            (None, None) => self.fault(
-                span,
-                "the site serves nothing",
-                "add `static = \"…\"` or `app = \"…\"`",
-            ),
-        }
-    }
-
-    fn files(&self, files: &Spanned<String>) -> Result<SiteContent, StackError> {
-        let text = files.get_ref();
-        if !text.starts_with('/') {
-            return match text.parse::<Name>() {
-                Ok(name) => Ok(SiteContent::Seeded(name)),
-                Err(refused) => self.fault(
-                    files.span(),
-                    refused.message,
-                    "write a name, or a directory that begins with `/`",
-                ),
-            };
-        }
-        let plain = text.split('/').skip(1).all(|part| {
-            !part.is_empty()
-                && part != "."
-                && part != ".."
-                && part
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-        });
-        if plain {
-            Ok(SiteContent::Directory(PathBuf::from(text)))
-        } else {
-            let message = format!("`{}` is not a plain directory path", text.escape_default());
-            self.fault(
-                files.span(),
-                message,
-                "use letters, digits and `. _ -` between single slashes, no final slash",
-            )
-        }
     }
 
     fn app(
@@ -382,5 +280,7 @@ fn is_volume(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
+#[cfg(test)]
+mod site_tests;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! nginx's files: one for all stacks, one for each, and one for whoever asks for none of them.
 
+mod errors;
 mod files;
 mod headers;
 mod listen;
@@ -10,15 +11,16 @@ mod site;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use minijinja::context;
+use minijinja::{Value, context};
 
 use super::Edge;
 use super::emit::{EmitError, emit};
-use crate::model::{Facts, Layout};
+use crate::model::{Facts, HostPattern, Layout};
 use crate::resource::{NginxTree, ResourceId};
-use crate::stack::Stack;
+use crate::stack::{Limits, Stack};
 
-pub(super) use files::{log_files, password_files};
+pub(super) use errors::page_file;
+pub(super) use files::{log_files, logrotate, password_files, unit_drop_in};
 use listen::listens;
 pub use main_conf::main_conf;
 use server::stack_values;
@@ -42,9 +44,14 @@ pub fn tree(
 ) -> Result<NginxTree, EmitError> {
     let available = layout.nginx.join("sites-available");
     let enabled = layout.nginx.join("sites-enabled");
+    let http = context! {
+        rate => Limits::default().rate,
+        long_names => has_long_names(stacks),
+        app_headers => headers::app_headers(),
+    };
     let mut files = BTreeMap::from([(
         layout.nginx.join("conf.d/tavern.conf"),
-        emit("http.conf", &context! {})?,
+        emit("http.conf", &http)?,
     )]);
     let mut links = BTreeMap::new();
     let mut add = |name: String, text: String| {
@@ -52,19 +59,14 @@ pub fn tree(
         files.insert(available.join(&name), text);
     };
     for stack in stacks {
+        let others: Vec<&Stack> = stacks.iter().filter(|s| s.name != stack.name).collect();
         let text = emit(
             "stack.conf",
-            &context! { stack => stack_values(stack, facts, layout, edge) },
+            &context! { stack => stack_values(stack, &others, facts, layout, edge) },
         )?;
         add(format!("tavern-{}.conf", stack.name), text);
     }
-    let claims_default = stacks.iter().any(Stack::is_default_server);
-    if !claims_default && !stacks.is_empty() {
-        let values = context! {
-            listen_http => listens(edge.http_port, facts, edge),
-            listen_https => listens(edge.https_port, facts, edge),
-            generation_value => GENERATION,
-        };
+    if let Some(values) = default_values(stacks, facts, layout, edge) {
         // No stack can have this name.
         add(
             "tavern-0-default.conf".into(),
@@ -76,9 +78,42 @@ pub fn tree(
         links,
         generation: String::new(),
         http_port: edge.http_port,
-        ports: vec![edge.http_port, edge.https_port],
+        ports: listen::all_ports(stacks, edge),
         claims_default: !stacks.is_empty(),
     }))
+}
+
+/// nginx's own tables take no name that is longer than some fifty characters.
+fn has_long_names(stacks: &[Stack]) -> bool {
+    let mut hosts = stacks.iter().flat_map(|stack| &stack.hosts);
+    hosts.any(|host| host.to_string().len() > 40)
+}
+
+/// What the server is filled with that answers for nobody; none where every port has a stack for any name.
+fn default_values(stacks: &[Stack], facts: &Facts, layout: &Layout, edge: &Edge) -> Option<Value> {
+    let unclaimed = listen::unclaimed(stacks, edge);
+    if !unclaimed.http && unclaimed.https.is_empty() {
+        return None;
+    }
+    let has_address = |stack: &&Stack| {
+        let mut hosts = stack.hosts.iter();
+        hosts.any(|host| matches!(host, HostPattern::Address(_)))
+    };
+    let shown = stacks.iter().find(has_address);
+    let shown = shown.map(|stack| layout.certificate(&stack.name));
+    let file = |name: &str| {
+        let directory = shown.as_ref()?;
+        Some(directory.join(name).to_string_lossy().into_owned())
+    };
+    let http = unclaimed.http.then(|| listens(edge.http_port, facts, edge));
+    let https = unclaimed.https.iter();
+    Some(context! {
+        listen_http => http.unwrap_or_default(),
+        listen_https => https.flat_map(|port| listens(*port, facts, edge)).collect::<Vec<_>>(),
+        certificate => file("fullchain.pem"),
+        key => file("key.pem"),
+        generation_value => GENERATION,
+    })
 }
 
 /// Gives a tree the generation that its texts come to.
@@ -133,3 +168,6 @@ fn hash(files: &BTreeMap<PathBuf, String>, links: &BTreeMap<PathBuf, PathBuf>) -
         .map(|byte| format!("{byte:02x}"))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
