@@ -57,6 +57,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bollard", &["host/docker"]),
     ("clap", &["cli/"]),
     ("hyperlocal", &["host/"]),
+    ("libc", &["web/memory"]),
     ("metrics", &["web/"]),
     ("metrics_exporter_prometheus", &["web/"]),
     ("minijinja", &["expand/"]),
