@@ -13,7 +13,10 @@ pub async fn keep_small() {
 }
 
 #[cfg(target_env = "gnu")]
-#[allow(unsafe_code, reason = "the allocator of the C library has no safe door")]
+#[allow(
+    unsafe_code,
+    reason = "the allocator of the C library has no safe door"
+)]
 fn trim() {
     // SAFETY: malloc_trim has no conditions: it takes the allocator's own locks, and gives back only
     // pages that nothing was allocated from.
