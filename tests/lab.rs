@@ -48,6 +48,8 @@ mod pairs;
 mod points;
 #[path = "lab/power.rs"]
 mod power;
+#[path = "lab/raw.rs"]
+mod raw;
 #[path = "lab/refusals.rs"]
 mod refusals;
 #[path = "lab/rows.rs"]

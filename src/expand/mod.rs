@@ -127,4 +127,6 @@ fn certificate_names(stack: &Stack, facts: &Facts) -> Vec<String> {
 }
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod tests;
