@@ -1,6 +1,7 @@
 //! One file a verb: arguments, one library call, the printed result and the exit code.
 
 mod app;
+mod cert;
 mod change;
 mod check;
 mod confirm;
@@ -67,6 +68,8 @@ enum Verb {
     Hold(hold::Arguments),
     /// Keep a change that was applied with `--confirm-within`
     Confirm(confirm::Arguments),
+    /// Certificates: show, renew, revoke
+    Cert(cert::Arguments),
     /// Logs of apps, nginx and containers, merged by time
     Logs(logs::Arguments),
     /// List the generations of this host
@@ -201,6 +204,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Hold(arguments) => hold::run(&arguments, printer),
         Verb::Confirm(arguments) => confirm::run(&arguments, printer),
         Verb::Revert(arguments) => revert::run(&arguments, printer),
+        Verb::Cert(arguments) => cert::run(&arguments, printer),
         Verb::Logs(arguments) => logs::run(&arguments, printer),
         Verb::Generations(arguments) => generations::run(&arguments, printer),
         Verb::Diff(arguments) => diff::run(&arguments, printer),

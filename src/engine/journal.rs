@@ -24,6 +24,11 @@ pub enum Verb {
     },
     /// What differs from the applied generation is put back.
     Revert,
+    /// A certificate is renewed, and nothing else.
+    Renew {
+        /// Of this stack.
+        stack: String,
+    },
     /// Some stacks go, the others stay.
     UninstallStacks {
         /// Those that go.
@@ -46,6 +51,7 @@ impl std::fmt::Display for Verb {
             Self::Install => "install",
             Self::Rollback { .. } => "rollback",
             Self::Revert => "drift --revert",
+            Self::Renew { .. } => "cert renew",
             Self::Uninstall { .. } | Self::UninstallStacks { .. } => "uninstall",
         })
     }

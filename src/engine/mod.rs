@@ -3,12 +3,16 @@
 //! Every step is journaled, with the state it found, before it acts; a run that fails undoes its steps,
 //! a run that was killed is folded into the receipt by the next one, which then plans from what it sees.
 
+mod acme_note;
+mod acme_order;
 mod adopt;
 mod alias;
 mod apply;
 mod apply_container;
 mod apply_nginx;
 mod apply_secret;
+mod cert_report;
+mod certificates;
 mod compare;
 mod confirm;
 mod drift;
@@ -26,14 +30,17 @@ mod journal;
 mod lock;
 mod observe;
 mod overlays;
+mod owner_pair;
 mod pending;
 mod preflight;
 mod preflight_nginx;
 mod prior;
+mod prove_certificate;
 mod prove_firewall;
 mod rebuild;
 mod receipt;
 mod recover;
+mod renew;
 mod source;
 mod stacks;
 #[cfg(test)]
@@ -43,6 +50,7 @@ mod uninstall;
 
 pub use adopt::legacy_stack;
 pub use apply_secret::NewAccount;
+pub use cert_report::CertificateReport;
 pub use confirm::Reverted;
 pub use drift::{Adopted, Declared, Drift};
 pub use error::EngineError;
@@ -55,6 +63,7 @@ pub use lock::Lock;
 pub use pending::Pending;
 pub use receipt::Receipt;
 pub use recover::Recovered;
+pub use renew::{RenewRequest, Renewal, RenewalOutcome};
 pub use source::Source;
 pub use stacks::{NamedStack, load_stacks};
 pub use uninstall::{Kept, Leftovers, Purge};

@@ -24,7 +24,7 @@ pub struct EmitError {
     source: Error,
 }
 
-const TEMPLATES: [(&str, Language, &str); 11] = [
+const TEMPLATES: [(&str, Language, &str); 13] = [
     (
         "http.conf",
         Language::Nginx,
@@ -64,6 +64,16 @@ const TEMPLATES: [(&str, Language, &str); 11] = [
         "revert.timer",
         Language::Systemd,
         include_str!("../../units/revert.timer"),
+    ),
+    (
+        "renew.service",
+        Language::Systemd,
+        include_str!("../../units/renew.service"),
+    ),
+    (
+        "renew.timer",
+        Language::Systemd,
+        include_str!("../../units/renew.timer"),
     ),
     (
         "redis.conf",

@@ -10,7 +10,7 @@ use crate::model::{Facts, Layout, Mode, NginxVersion};
 use crate::resource::{
     Content, Desired, File, Htpasswd, Keep, NginxTree, Owner, Resource, ResourceId,
 };
-use crate::stack::{Require, Site, SiteContent, Stack};
+use crate::stack::{Issuer, Require, Site, SiteContent, Stack};
 
 /// Stands in the rendered files where the hash over all of them goes.
 const GENERATION: &str = "tavern-generation-placeholder";
@@ -252,6 +252,7 @@ fn stack_values(stack: &Stack, facts: &Facts, layout: &Layout, edge: &Edge) -> V
         https_suffix => if https_suffix.is_empty() { Value::from_safe_string(String::new()) } else { https_suffix.into() },
         // Without nginx the plan is for a release that is current.
         http2_on_listen => !facts.nginx.unwrap_or(NginxVersion(1, 25, 1)).has_http2_directive(),
+        challenges => matches!(stack.issuer, Issuer::Acme(_)).then(|| format!("{}/", at(layout.challenges()))),
         certificate => at(certificate.join("fullchain.pem")),
         key => at(certificate.join("key.pem")),
         logs => at(layout.logs.join(stack.name.as_str())),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::nginx_rivals::{rivals, stale};
 use super::port_hold::PortHold;
 use super::{
-    Files as _, HostError, Invocation, NginxSetup, Processes as _, RealFiles, RealProcesses,
+    Door, Files as _, HostError, Http as _, Invocation, NginxSetup, Processes as _, RealFiles,
+    RealHttp, RealProcesses, Request,
 };
 use crate::model::NginxVersion;
 use crate::resource::{NginxTree, Rival};
@@ -45,6 +46,9 @@ pub trait Nginx: Send + Sync {
 
     /// The generation the running nginx answers with.
     fn generation(&self, port: u16) -> Option<String>;
+
+    /// The certificate (DER) that the running nginx shows on loopback to who asks for `name`, or for none.
+    fn shown(&self, port: u16, name: Option<&str>) -> Option<Vec<u8>>;
 
     /// Enabled sites of others that would take our requests.
     ///
@@ -120,6 +124,17 @@ impl Nginx for RealNginx {
         let (head, body) = answer.split_once("\r\n\r\n")?;
         head.split(' ').nth(1).filter(|status| *status == "200")?;
         Some(body.trim().to_owned())
+    }
+
+    fn shown(&self, port: u16, name: Option<&str>) -> Option<Vec<u8>> {
+        let door = Door::Tls {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            name: name.map(str::to_owned),
+        };
+        let answer = RealHttp
+            .send_all(&[Request::get(door, GENERATION_PATH)])
+            .pop()?;
+        answer.ok()?.certificate
     }
 
     fn rivals(&self, tree: &NginxTree) -> Result<Vec<Rival>, HostError> {

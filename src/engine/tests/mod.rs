@@ -1,6 +1,7 @@
 //! The engine on a machine in memory.
 
 mod bugs;
+mod certificates;
 mod clock;
 mod confirmation;
 mod exactness;
