@@ -50,6 +50,8 @@ mod rows;
 mod sandbox;
 #[path = "lab/secrets.rs"]
 mod secrets;
+#[path = "lab/service.rs"]
+mod service;
 #[path = "lab/site.rs"]
 mod site;
 mod support;

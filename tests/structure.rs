@@ -57,6 +57,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bollard", &["host/docker"]),
     ("clap", &["cli/"]),
     ("hyperlocal", &["host/"]),
+    ("metrics", &["web/"]),
+    ("metrics_exporter_prometheus", &["web/"]),
     ("minijinja", &["expand/"]),
     ("rcgen", &["mint/"]),
     ("redb", &["apps/"]),

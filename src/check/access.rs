@@ -78,7 +78,7 @@ fn visit(what: &'static str, from: Option<IpAddr>, with_password: bool, expect: 
 }
 
 /// An address of this host that the list lets in, or one that it keeps out.
-fn source(allow: &[Cidr], own: &[IpAddr], inside: bool) -> Option<IpAddr> {
+pub(super) fn source(allow: &[Cidr], own: &[IpAddr], inside: bool) -> Option<IpAddr> {
     // 127.0.0.2 first among those to be kept out: every host has it, and no list means it.
     let loopback = if inside {
         [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2)]

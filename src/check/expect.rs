@@ -78,7 +78,7 @@ fn judge_redirect(answer: &Answer, to: &str) -> Judged {
     let location = answer.header("location").unwrap_or("");
     if !matches!(answer.status, 301 | 302 | 307 | 308) {
         unhealthy(format!(
-            "{} instead of a redirect to {to}: does another site take port 80? `tavernctl plan` shows what changed",
+            "{} instead of a redirect to {to}: does another site answer instead? `tavernctl plan` shows what changed",
             answer.status
         ))
     } else if location.starts_with(to) {

@@ -5,28 +5,41 @@ use super::Setting;
 use super::finding::{Finding, Judged, healthy, note, refused, since, unhealthy};
 use crate::host::{Host, HostError, Listener};
 use crate::model::UfwFacts;
-use crate::stack::{Opening, Stack};
+use crate::stack::{HTTPS_PORT, Opening, Stack};
 
 /// Who listens, beside what is declared.
-pub fn probe(host: &Host, site: &Setting) -> Vec<Finding> {
+pub fn probe(host: &Host, stacks: &[Stack], site: &Setting) -> Vec<Finding> {
     let begun = Instant::now();
     let listeners = host.net.listeners();
     let took = since(begun);
-    let mut findings: Vec<_> = [site.http_port, site.https_port]
-        .into_iter()
-        .map(|port| {
+    let declared = declared_ports(stacks, site);
+    let mut findings: Vec<_> = declared
+        .iter()
+        .map(|&port| {
             let judged = judge_port(&listeners, port, site.managed);
             Finding::new(None, format!("port {port}"), judged, took)
         })
         .collect();
     if site.managed {
         findings.extend(
-            judge_others(&listeners, site)
+            judge_others(&listeners, &declared)
                 .into_iter()
                 .map(|(subject, judged)| Finding::new(None, subject, judged, took)),
         );
     }
     findings
+}
+
+/// The ports that nginx listens on for these stacks.
+fn declared_ports(stacks: &[Stack], site: &Setting) -> Vec<u16> {
+    let mut ports = vec![site.http_port, site.https_port];
+    let further = stacks.iter().flat_map(|stack| &stack.ports);
+    for port in further.filter(|port| site.managed && **port != HTTPS_PORT) {
+        if !ports.contains(port) {
+            ports.push(*port);
+        }
+    }
+    ports
 }
 
 /// Whether an active ufw lets in what the stacks declare. SSH is the operator's own.
@@ -107,11 +120,11 @@ fn judge_port(listeners: &[Listener], port: u16, managed: bool) -> Judged {
 }
 
 /// Processes of ours that listen where they should not, and those of others.
-fn judge_others(listeners: &[Listener], site: &Setting) -> Vec<(String, Judged)> {
+fn judge_others(listeners: &[Listener], declared: &[u16]) -> Vec<(String, Judged)> {
     let mut ours = BTreeSet::new();
     let mut others = BTreeSet::new();
     for one in listeners {
-        if one.address.is_loopback() || [site.http_port, site.https_port].contains(&one.port) {
+        if one.address.is_loopback() || declared.contains(&one.port) {
             continue;
         }
         match &one.owner {
@@ -204,7 +217,7 @@ mod tests {
 
     #[test]
     fn foreign_listeners_are_listed_not_failed() {
-        let site = Setting::installed();
+        let declared = declared_ports(&[], &Setting::installed());
         let listeners = [
             listener("0.0.0.0", 22, Some("sshd")),
             listener("::", 22, Some("sshd")),
@@ -212,13 +225,13 @@ mod tests {
             listener("127.0.0.1", 5432, Some("postgres")),
             listener("0.0.0.0", 6379, None),
         ];
-        let judged = judge_others(&listeners, &site);
+        let judged = judge_others(&listeners, &declared);
         assert_eq!(
             judged,
             [("other listeners".to_owned(), note("sshd 22, ? 6379"))]
         );
-        let app = judge_others(&[listener("0.0.0.0", 5000, Some("tavernctl"))], &site);
+        let app = judge_others(&[listener("0.0.0.0", 5000, Some("tavernctl"))], &declared);
         assert_eq!(app[0].1.verdict, Verdict::Unhealthy);
-        assert!(judge_others(&[], &site).is_empty());
+        assert!(judge_others(&[], &declared).is_empty());
     }
 }

@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::Setting;
 use crate::host::{Door, Request};
 use crate::model::HostPattern;
-use crate::stack::Stack;
+use crate::stack::{Site, Stack};
 
 /// A name under which nginx is asked for a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,18 +12,36 @@ pub struct Front {
     sni: Option<String>,
     /// For the `Host` field, without a port.
     pub host: String,
+    /// The port of HTTPS, if it is not the usual one.
+    port: Option<u16>,
 }
 
 impl Front {
     /// The name that stands for the stack: its first DNS name, else the first of its host patterns.
     pub fn of(stack: &Stack) -> Self {
         let named = |pattern: &&HostPattern| matches!(pattern, HostPattern::Dns(_));
-        stack
-            .hosts
-            .iter()
-            .find(named)
-            .or(stack.hosts.first())
-            .map_or_else(|| Self::from(&HostPattern::Any), Self::from)
+        Self::at(
+            stack,
+            stack.hosts.iter().find(named).or(stack.hosts.first()),
+        )
+    }
+
+    /// The name that a site is found at.
+    pub fn of_site(stack: &Stack, site: &Site) -> Self {
+        Self::at(stack, stack.host_of(site))
+    }
+
+    fn at(stack: &Stack, host: Option<&HostPattern>) -> Self {
+        let usual = stack.is_on_standard_port();
+        Self {
+            port: stack.ports.first().copied().filter(|_| !usual),
+            ..Self::from(host.unwrap_or(&HostPattern::Any))
+        }
+    }
+
+    /// The port of HTTPS.
+    pub fn https_port(&self, site: &Setting) -> u16 {
+        self.port.unwrap_or(site.https_port)
     }
 
     /// The stack's other DNS names.
@@ -33,19 +51,20 @@ impl Front {
             .hosts
             .iter()
             .filter(|pattern| matches!(pattern, HostPattern::Dns(_)))
-            .map(Self::from)
+            .map(|host| Self::at(stack, Some(host)))
             .filter(|front| *front != first)
             .collect()
     }
 
     /// A request through nginx and TLS.
     pub fn request(&self, site: &Setting, path: &str, from: Option<IpAddr>) -> Request {
-        let address = SocketAddr::new(beside(from), site.https_port);
+        let port = self.https_port(site);
+        let address = SocketAddr::new(beside(from), port);
         let door = Door::Tls {
             address,
             name: self.sni.clone(),
         };
-        let request = Request::get(door, path).header("host", self.authority(site.https_port, 443));
+        let request = Request::get(door, path).header("host", self.authority(port, 443));
         match from {
             Some(from) => request.from(from),
             None => request,
@@ -74,6 +93,7 @@ impl From<&HostPattern> for Front {
             HostPattern::Any => Self {
                 sni: None,
                 host: "localhost".into(),
+                port: None,
             },
             HostPattern::Address(address) => Self {
                 sni: None,
@@ -81,6 +101,7 @@ impl From<&HostPattern> for Front {
                     IpAddr::V4(v4) => v4.to_string(),
                     IpAddr::V6(v6) => format!("[{v6}]"),
                 },
+                port: None,
             },
             HostPattern::Dns(name) => {
                 // Any name will do below a wildcard.
@@ -91,6 +112,7 @@ impl From<&HostPattern> for Front {
                 Self {
                     sni: Some(name.clone()),
                     host: name,
+                    port: None,
                 }
             }
         }
@@ -127,6 +149,26 @@ mod tests {
         );
         let six = Front::of(&stack("[\"2001:db8::1\"]"));
         assert_eq!((six.sni, six.host.as_str()), (None, "[2001:db8::1]"));
+    }
+
+    #[test]
+    fn a_site_is_asked_for_at_its_own_name_and_port() {
+        let text = crate::stack::DEFAULT
+            .replace("[\"*\"]", "[\"a.example\", \"b.example\"]\nports = [5085]")
+            .replace("path = \"/open\"", "path = \"/open\"\nhost = \"b.example\"");
+        let stack =
+            crate::stack::parse(std::path::Path::new("counter.toml"), text.as_bytes()).unwrap();
+        let [main, open] = [0, 1].map(|at| Front::of_site(&stack, &stack.sites[at]));
+        assert_eq!(
+            (main.host.as_str(), open.host.as_str()),
+            ("a.example", "b.example")
+        );
+        let request = open.request(&Setting::installed(), "/open/", None);
+        assert_eq!(request.headers[0].1, "b.example:5085");
+        assert_eq!(
+            open.plain(&Setting::installed(), "/").headers[0].1,
+            "b.example"
+        );
     }
 
     #[test]

@@ -6,9 +6,11 @@ mod certificate;
 mod container;
 mod disk;
 mod expect;
+mod explain;
 mod exposure;
 mod finding;
 mod front;
+mod login;
 mod nginx;
 mod passwords;
 mod redis;
@@ -21,7 +23,9 @@ use std::path::Path;
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Instant;
 
+pub use explain::{Explained, Question};
 pub use finding::{Finding, Report, Verdict};
+pub use login::{Login, try_login};
 
 use crate::host::Host;
 use crate::model::{Layout, Name};
@@ -74,7 +78,7 @@ pub fn run(host: &Host, stacks: &[Stack], site: &Setting) -> Report {
     let begun = Instant::now();
     let mut findings = std::thread::scope(|scope| {
         let mut running = vec![
-            start(scope, "listeners", || exposure::probe(host, site)),
+            start(scope, "listeners", || exposure::probe(host, stacks, site)),
             start(scope, "nginx", || vec![nginx::probe_generation(host, site)]),
         ];
         if site.managed {

@@ -115,7 +115,19 @@ fn judge(unit: &str, report: &UnitReport) -> Judged {
     if text.starts_with("degraded") {
         return unhealthy(text);
     }
-    healthy(if text.is_empty() { &report.sub } else { text })
+    let text = if text.is_empty() { &report.sub } else { text };
+    // What the administrator added is respected, and must not surprise whoever looks.
+    let own = format!("/{unit}.d/");
+    let added: Vec<_> = report
+        .drop_ins
+        .iter()
+        .filter(|path| unit != NGINX && path.contains(&own))
+        .map(String::as_str)
+        .collect();
+    if added.is_empty() {
+        return healthy(text);
+    }
+    healthy(format!("{text}; with {}", added.join(", ")))
 }
 
 fn mend(unit: &str) -> &'static str {
@@ -159,6 +171,19 @@ mod tests {
     fn each_state_of_a_unit() {
         let service = "tavern-counter.service";
         assert_eq!(judge(service, &good()), healthy("running"));
+        let changed = UnitReport {
+            drop_ins: vec![
+                "/usr/lib/systemd/system/service.d/10-all.conf".into(),
+                format!("/etc/systemd/system/{service}.d/more.conf"),
+            ],
+            ..good()
+        };
+        assert_eq!(
+            judge(service, &changed),
+            healthy(format!(
+                "running; with /etc/systemd/system/{service}.d/more.conf"
+            ))
+        );
         let talks = UnitReport {
             status_text: "degraded: store away".into(),
             ..good()

@@ -146,14 +146,18 @@ impl<'a> Planner<'a> {
             return Vec::new();
         };
         let path = format!("{}/", first.path.prefix());
-        let authority = self.front.authority(self.site.https_port, 443);
-        let to = format!("https://{authority}/");
-        let mut asks = vec![self.ask(
-            "http to https".into(),
-            self.front.plain(self.site, &path),
-            Expect::Redirected { to },
-            Hints::default(),
-        )];
+        let mut asks = Vec::new();
+        // One that answers to any name takes port 80 only together with 443.
+        if !self.stack.is_default_server() || self.stack.is_on_standard_port() {
+            let port = self.front.https_port(self.site);
+            let to = format!("https://{}/", self.front.authority(port, 443));
+            asks.push(self.ask(
+                "http to https".into(),
+                self.front.plain(self.site, &path),
+                Expect::Redirected { to },
+                Hints::default(),
+            ));
+        }
         for front in Front::others(self.stack) {
             let request = front.request(self.site, &path, None);
             let subject = format!("name {}", front.host);
@@ -175,6 +179,13 @@ impl<'a> Planner<'a> {
             "" => format!("site {}", served.path),
             what => format!("site {}, {what}", served.path),
         };
+        let front = Front::of_site(self.stack, served);
+        if let SiteContent::Redirect(redirect) = &served.content {
+            let to = redirect.to.to_string();
+            let request = front.request(self.site, &path, None);
+            let ask = self.ask(title(""), request, Expect::Redirected { to }, hints);
+            return (vec![ask], Vec::new());
+        }
         let (visits, unproven) = visits(served.access.as_ref(), own);
         let mut findings: Vec<_> = unproven
             .into_iter()
@@ -182,7 +193,7 @@ impl<'a> Planner<'a> {
             .collect();
         let mut asks = Vec::new();
         for visit in visits {
-            let mut request = self.front.request(self.site, &path, visit.from);
+            let mut request = front.request(self.site, &path, visit.from);
             if visit.with_password {
                 let login = match (&served.access, known) {
                     (_, Err(error)) => Err(refused(error)),
@@ -214,7 +225,7 @@ impl<'a> Planner<'a> {
         let prefix = served.path.prefix();
         let app = match &served.content {
             SiteContent::App(name) => self.stack.app(name),
-            SiteContent::Seeded(_) | SiteContent::Directory(_) => None,
+            _ => None,
         };
         match app {
             Some(app) => format!("{prefix}{}", health_paths(app).0),
@@ -237,6 +248,7 @@ impl<'a> Planner<'a> {
                 hints.directory = Some(layout.site_root(stack, name).display().to_string());
             }
             SiteContent::Directory(path) => hints.directory = Some(path.display().to_string()),
+            SiteContent::Redirect(_) => {}
         }
         hints
     }

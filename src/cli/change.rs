@@ -169,7 +169,7 @@ fn finish(host: &Host, proposal: &Proposal, installed: &Installed, printer: &Pri
 }
 
 /// The verdict once everything has had time to come up: the last one after a bounded wait.
-fn settled(host: &Host, stacks: &[Stack]) -> Report {
+pub(super) fn settled(host: &Host, stacks: &[Stack]) -> Report {
     let begun = Instant::now();
     loop {
         let report = check::ask(host, stacks);
@@ -186,7 +186,7 @@ fn summary(host: &Host, stacks: &[Stack], installed: &Installed, for_eyes: bool)
     let mut text = String::new();
     for stack in stacks {
         text.push_str(&format!("\nStack {} is up:\n", stack.name));
-        let name = match stack.hosts.first() {
+        let name = |site| match stack.host_of(site) {
             Some(HostPattern::Any) | None => host.net.addresses().first().map_or_else(
                 || "localhost".to_owned(),
                 |address| match address {
@@ -196,8 +196,12 @@ fn summary(host: &Host, stacks: &[Stack], installed: &Installed, for_eyes: bool)
             ),
             Some(host) => host.to_string(),
         };
+        let port = match stack.ports.first() {
+            Some(port) if !stack.is_on_standard_port() => format!(":{port}"),
+            _ => String::new(),
+        };
         for site in &stack.sites {
-            text.push_str(&format!("  https://{name}{}\n", site.path));
+            text.push_str(&format!("  https://{}{port}{}\n", name(site), site.path));
         }
         text.push_str(&format!(
             "\nAccounts: {}\n",

@@ -38,6 +38,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     for about in all {
         let by = match &about.verb {
             Verb::Rollback { to } => format!("rollback to {to}"),
+            Verb::RotateKeys { apps } => format!("secret rotate {}", apps.join(" ")),
             Verb::UninstallStacks { names, .. } => format!("uninstall {}", names.join(" ")),
             verb => verb.to_string(),
         };

@@ -1,5 +1,8 @@
 //! One file a verb: arguments, one library call, the printed result and the exit code.
 
+mod access;
+mod allow;
+mod amend;
 mod app;
 mod cert;
 mod change;
@@ -12,16 +15,19 @@ mod hold;
 mod image;
 mod install;
 mod logs;
+mod password;
 mod plan;
 mod printer;
 mod recover;
 mod revert;
 mod rollback;
+mod secret;
 mod serve;
 mod status;
 mod tether;
 mod uninstall;
 mod up;
+mod user;
 
 use std::process::ExitCode;
 
@@ -70,6 +76,12 @@ enum Verb {
     Confirm(confirm::Arguments),
     /// Certificates: show, renew, revoke
     Cert(cert::Arguments),
+    /// Change who may see a site by their address
+    Allow(allow::Arguments),
+    /// Change who may log in, and their passwords
+    User(user::Arguments),
+    /// Say who may see a site, and why
+    Access(access::Arguments),
     /// Logs of apps, nginx and containers, merged by time
     Logs(logs::Arguments),
     /// List the generations of this host
@@ -80,6 +92,8 @@ enum Verb {
     Drift(drift::Arguments),
     /// Return the whole host to an older generation
     Rollback(rollback::Arguments),
+    /// Keys that Tavern made: `secret rotate`
+    Secret(secret::Arguments),
     /// Set right what a killed run or a damaged disk left
     Recover(recover::Arguments),
     /// Remove what Tavern made and give back what was there
@@ -205,11 +219,15 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Confirm(arguments) => confirm::run(&arguments, printer),
         Verb::Revert(arguments) => revert::run(&arguments, printer),
         Verb::Cert(arguments) => cert::run(&arguments, printer),
+        Verb::Allow(arguments) => allow::run(&arguments, printer),
+        Verb::User(arguments) => user::run(&arguments, printer),
+        Verb::Access(arguments) => access::run(&arguments, printer),
         Verb::Logs(arguments) => logs::run(&arguments, printer),
         Verb::Generations(arguments) => generations::run(&arguments, printer),
         Verb::Diff(arguments) => diff::run(&arguments, printer),
         Verb::Drift(arguments) => drift::run(&arguments, printer),
         Verb::Rollback(arguments) => rollback::run(&arguments, printer),
+        Verb::Secret(arguments) => secret::run(&arguments, printer),
         Verb::Recover(arguments) => recover::run(&arguments, printer),
         Verb::Uninstall(arguments) => uninstall::run(&arguments, printer),
         Verb::Up(arguments) => up::run(&arguments, printer),

@@ -1,3 +1,4 @@
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -5,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Answer, Failure};
 use crate::apps::counter::{self, Settings, StoreSettings};
+use crate::web::limit::LoginRates;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -25,6 +27,9 @@ pub(super) struct Arguments {
     /// The Redis key that holds the count
     #[arg(long, default_value = "visits")]
     count_key: String,
+    /// Login attempts a minute for each address; three times as many for each account
+    #[arg(long, value_name = "COUNT")]
+    logins_per_minute: Option<NonZeroU32>,
     /// The directory of the credentials; set by systemd
     #[arg(long, env = "CREDENTIALS_DIRECTORY")]
     credentials: PathBuf,
@@ -52,7 +57,11 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
         }
     };
     let base = arguments.base.trim_end_matches('/');
-    match counter::serve(Settings::new(base, store, arguments.credentials.clone())) {
+    let mut settings = Settings::new(base, store, arguments.credentials.clone());
+    if let Some(count) = arguments.logins_per_minute {
+        settings.login_rates = LoginRates::a_minute(count);
+    }
+    match counter::serve(settings) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             let text = error.to_string();

@@ -95,7 +95,10 @@ fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {
     for site in &stack.sites {
         let guard = match &site.access {
             None if matches!(site.content, SiteContent::App(_)) => "its own accounts".to_owned(),
-            None => "open".to_owned(),
+            None => match &site.content {
+                SiteContent::Redirect(redirect) => format!("to {}", redirect.to),
+                _ => "open".to_owned(),
+            },
             Some(access) => {
                 let doors = [
                     (access.accounts.len(), "account"),
@@ -109,10 +112,9 @@ fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {
                 texts.join(", ")
             }
         };
-        text.push_str(&format!(
-            "  site       {:<28} {guard}\n",
-            site.path.as_str()
-        ));
+        let host = site.host.as_ref().map(ToString::to_string);
+        let place = format!("{}{}", host.unwrap_or_default(), site.path);
+        text.push_str(&format!("  site       {place:<28} {guard}\n"));
     }
     Ok(text)
 }

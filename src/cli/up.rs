@@ -186,7 +186,7 @@ fn login(running: &Running, site: &Site) -> String {
             .stack()
             .app(app)
             .and_then(|app| account(&app.accounts, APP_PASSWORD)),
-        SiteContent::Seeded(_) | SiteContent::Directory(_) => None,
+        _ => None,
     };
     by_nginx.or(by_app).unwrap_or_default()
 }

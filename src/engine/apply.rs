@@ -1,3 +1,4 @@
+use super::amend::ChosenPassword;
 use super::apply_secret::NewAccount;
 use super::generations::Snapshot;
 use super::journal::{Journal, Record, Verb};
@@ -9,10 +10,11 @@ use crate::model::Mode;
 use crate::plan::{Plan, Step};
 use crate::resource::{Action, File, Owner, PathState, Resource, Unit};
 
-/// What a run learnt on the way that its caller must be told.
+/// What a run learnt on the way that its caller must be told, and the one secret that it was given.
 #[derive(Default)]
 pub(super) struct Gains {
     pub(super) accounts: Vec<NewAccount>,
+    pub(super) chosen: Option<ChosenPassword>,
 }
 
 /// What a run is, apart from its steps.
@@ -233,7 +235,7 @@ impl Engine<'_> {
             Resource::File(file) => self.write_file(file),
             Resource::Link(link) => Ok(self.host.files.link(&link.path, &link.target)?),
             Resource::Binary(binary) => Ok(self.host.files.install_binary(&binary.path)?),
-            Resource::Secret(secret) => self.apply_secret(secret, gains),
+            Resource::Secret(secret) => self.apply_secret(secret, step.change.action, gains),
             Resource::Htpasswd(htpasswd) => self.apply_htpasswd(htpasswd, gains),
             Resource::Certificate(certificate) => self.apply_certificate(certificate),
             Resource::Image(image) => Ok(self

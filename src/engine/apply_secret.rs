@@ -2,7 +2,7 @@ use super::apply::Gains;
 use super::{Engine, EngineError};
 use crate::mint;
 use crate::model::Mode;
-use crate::resource::{Htpasswd, Owner, Secret, SecretKind};
+use crate::resource::{Action, Htpasswd, Owner, Secret, SecretKind};
 
 /// An account that this run made. Shown once, then only in the passwords file.
 #[derive(Clone)]
@@ -15,27 +15,40 @@ pub struct NewAccount {
     pub password: String,
 }
 
+/// Where an account's hash and password stand, and what they open.
+struct Place<'a> {
+    opens: &'a str,
+    file: &'a std::path::Path,
+    passwords: &'a std::path::Path,
+}
+
 impl Engine<'_> {
     pub(super) fn apply_secret(
         &self,
         secret: &Secret,
+        action: Action,
         gains: &mut Gains,
     ) -> Result<(), EngineError> {
         let existing = self.host.files.read(&secret.path)?;
         let content = match (&secret.kind, existing) {
+            (SecretKind::KeyRing, Some(existing))
+                if matches!(action, Action::Rotate | Action::Replace) =>
+            {
+                self.rotated(existing, action)?.into_bytes()
+            }
             // Only its mode was wrong.
-            (SecretKind::Key, Some(existing)) => existing,
-            (SecretKind::Key, None) => format!("{}\n", mint::key()?).into_bytes(),
-            (SecretKind::Accounts { app, names }, existing) => {
-                let opens = format!("app {app}");
-                let lines = self.accounts(
-                    &opens,
-                    names,
-                    existing,
-                    &secret.passwords,
-                    gains,
-                    mint::account_hash,
-                )?;
+            (SecretKind::Key | SecretKind::KeyRing, Some(existing)) => existing,
+            (SecretKind::Key | SecretKind::KeyRing, None) => {
+                format!("{}\n", mint::key()?).into_bytes()
+            }
+            (SecretKind::Accounts { app, names, cost }, existing) => {
+                let place = Place {
+                    opens: &format!("app {app}"),
+                    file: &secret.path,
+                    passwords: &secret.passwords,
+                };
+                let hash = |password: &str| mint::account_hash(password, *cost);
+                let lines = self.accounts(&place, names, existing, gains, hash)?;
                 lines.into_bytes()
             }
         };
@@ -45,20 +58,29 @@ impl Engine<'_> {
             .write(&secret.path, &content, Mode(0o600), &Owner::root())?)
     }
 
+    fn rotated(&self, ring: Vec<u8>, action: Action) -> Result<String, EngineError> {
+        let ring = String::from_utf8(ring).unwrap_or_default();
+        let now = u64::try_from(self.host.clock.now().unix_timestamp()).unwrap_or_default();
+        let overlap = if action == Action::Replace {
+            mint::Overlap::None
+        } else {
+            mint::Overlap::Kept
+        };
+        Ok(mint::rotate(&ring, now, overlap)?)
+    }
+
     pub(super) fn apply_htpasswd(
         &self,
         htpasswd: &Htpasswd,
         gains: &mut Gains,
     ) -> Result<(), EngineError> {
         let existing = self.host.files.read(&htpasswd.path)?;
-        let text = self.accounts(
-            &htpasswd.heading,
-            &htpasswd.accounts,
-            existing,
-            &htpasswd.passwords,
-            gains,
-            mint::site_hash,
-        )?;
+        let place = Place {
+            opens: &htpasswd.heading,
+            file: &htpasswd.path,
+            passwords: &htpasswd.passwords,
+        };
+        let text = self.accounts(&place, &htpasswd.accounts, existing, gains, mint::site_hash)?;
         Ok(self.host.files.write(
             &htpasswd.path,
             text.as_bytes(),
@@ -67,15 +89,15 @@ impl Engine<'_> {
         )?)
     }
 
-    /// `name:hash` lines for exactly these names: known ones keep their hash, new ones get a password.
+    /// `name:hash` lines for exactly these names: known ones keep their hash, new ones get a password, and one may
+    /// have been given one.
     fn accounts(
         &self,
-        opens: &str,
+        place: &Place<'_>,
         names: &[String],
         existing: Option<Vec<u8>>,
-        passwords: &std::path::Path,
         gains: &mut Gains,
-        hash: fn(&str) -> Result<String, mint::MintError>,
+        hash: impl Fn(&str) -> Result<String, mint::MintError>,
     ) -> Result<String, EngineError> {
         let existing = String::from_utf8(existing.unwrap_or_default()).unwrap_or_default();
         let known = |name: &str| {
@@ -85,16 +107,30 @@ impl Engine<'_> {
             // bcrypt would stall nginx: such an account is made anew.
             (!line.contains(":$2")).then(|| line.to_owned())
         };
+        let chosen = gains
+            .chosen
+            .clone()
+            .filter(|chosen| chosen.file == place.file);
         let mut text = String::new();
-        let mut made = Vec::new();
+        let (mut made, mut noted) = (Vec::new(), Vec::new());
         for name in names {
-            let line = match known(name) {
-                Some(line) => line,
-                None => {
-                    let password = mint::generate_password()?;
+            let given = chosen.as_ref().filter(|chosen| chosen.account == *name);
+            if given.is_none_or(|given| given.is_generated) {
+                noted.push(name.clone());
+            }
+            let line = match (given, known(name)) {
+                (Some(given), _) if !given.is_generated => {
+                    format!("{name}:{}", hash(&given.password)?)
+                }
+                (None, Some(line)) => line,
+                (given, _) => {
+                    let password = match given {
+                        Some(given) => given.password.clone(),
+                        None => mint::generate_password()?,
+                    };
                     let line = format!("{name}:{}", hash(&password)?);
                     made.push(NewAccount {
-                        opens: opens.to_owned(),
+                        opens: place.opens.to_owned(),
                         name: name.clone(),
                         password,
                     });
@@ -105,7 +141,7 @@ impl Engine<'_> {
             text.push('\n');
         }
         // The passwords are on disk before the hashes: an account nobody can use is worse than a note too many.
-        self.note_passwords(opens, names, &made, passwords)?;
+        self.note_passwords(place.opens, &noted, &made, place.passwords)?;
         gains.accounts.extend(made);
         Ok(text)
     }

@@ -7,6 +7,7 @@ use super::acme_order::OrderError;
 use super::renew::certificate_at;
 use super::{Engine, EngineError, Lock, RenewRequest, Renewal};
 use crate::model::Name;
+use crate::resource::Resource;
 use crate::stack::Issuer;
 
 /// What there is to know of a stack's certificate.
@@ -47,6 +48,13 @@ impl Engine<'_> {
         let receipt = self.receipt_as_if_recovered()?;
         let (stacks, _) = self.applied_stacks(&receipt, asked)?;
         let now = self.host.clock.now();
+        let nginx = receipt
+            .entries
+            .iter()
+            .find_map(|entry| match &entry.resource {
+                Resource::Nginx(tree) => Some(tree),
+                _ => None,
+            });
         let mut reports = Vec::new();
         for stack in stacks {
             let note = self.note(&stack.name)?;
@@ -76,7 +84,7 @@ impl Engine<'_> {
                 report.not_after = Some(info.not_after.date().to_string());
                 report.days_left = Some((info.not_after - now).whole_days());
                 report.serial = Some(info.serial.clone());
-                report.is_served = self.is_served(info);
+                report.is_served = nginx.and_then(|tree| self.is_served(info, tree));
                 if let (Issuer::Acme(_), Some(wanted)) =
                     (&stack.issuer, certificate_at(&receipt, &path))
                 {

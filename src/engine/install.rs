@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use super::amend::ChosenPassword;
 use super::apply::{Gains, Run};
 use super::apply_secret::NewAccount;
 use super::generations::Snapshot;
@@ -25,6 +26,8 @@ pub struct Request {
     pub adopt: bool,
     /// It goes back by itself unless somebody confirms it within that time.
     pub confirm_within: Option<Span>,
+    /// The password of one account is to be this one.
+    pub chosen: Option<ChosenPassword>,
     /// It is the way back from what may have locked somebody out: nothing but the host itself may refuse it.
     pub must_come_back: bool,
 }
@@ -163,7 +166,8 @@ impl Engine<'_> {
             .position(|d| matches!(d.resource, Resource::Binary(_)))
             .unwrap_or(desired.len());
         desired.splice(position..position, files);
-        let observed = self.observe(&desired)?;
+        let mut observed = self.observe(&desired)?;
+        let rotated = self.ask_for_keys(&request.source, &stacks, &desired, &mut observed)?;
         let wanted: BTreeSet<_> = desired.iter().map(|d| d.resource.id()).collect();
         let mut knowledge = receipt.knowledge(&wanted, adopt);
         if facts.ufw == UfwFacts::Inactive {
@@ -174,6 +178,11 @@ impl Engine<'_> {
                 .retain(|orphan| !is_rule(&orphan.resource));
         }
         knowledge.insisted = insisted;
+        if let Some(chosen) = &request.chosen {
+            let hashes = desired.iter().filter(|d| chosen.is_of(&d.resource));
+            let reason = format!("a new password for {}", chosen.account);
+            knowledge.renewed = hashes.map(|d| (d.resource.id(), reason.clone())).collect();
+        }
         knowledge.orphans.extend(leaving);
         // What no generation has is nowhere else.
         let recorded = self.snapshot_of(receipt.generation).unwrap_or_default();
@@ -197,6 +206,11 @@ impl Engine<'_> {
             orphan.first |= shares_a_volume(&orphan.resource, &desired);
         }
         let mut plan = plan::make(&desired, &observed, &knowledge);
+        if let Some(rotated) = rotated {
+            // Whatever else differs is for an install: it would be news to whoever asked for a key.
+            plan.steps.retain(|step| rotated.contains(&step.id));
+            desired.retain(|desired| rotated.contains(&desired.resource.id()));
+        }
         if !request.must_come_back {
             plan = self.leave_held(plan)?;
             refuse_held_removals(&plan)?;
@@ -255,7 +269,10 @@ impl Engine<'_> {
         let mut receipt = self.receipt()?;
         let current = self.propose_with(request, &receipt)?;
         current.is_as_agreed(agreed)?;
-        let mut gains = Gains::default();
+        let mut gains = Gains {
+            chosen: request.chosen.clone(),
+            ..Gains::default()
+        };
         if !self.is_recorded(&current, &receipt)? {
             let run = self.run_of(&current, request, &mut receipt)?;
             let back_to = receipt.generation;

@@ -29,6 +29,16 @@ pub enum Verb {
         /// Of this stack.
         stack: String,
     },
+    /// Apps get a new signing key.
+    RotateKeys {
+        /// Those that were named; all if none was.
+        apps: Vec<String>,
+    },
+    /// One entry of one list of a stack file changes, or one password.
+    Amend {
+        /// The command, without any secret.
+        what: String,
+    },
     /// Some stacks go, the others stay.
     UninstallStacks {
         /// Those that go.
@@ -52,6 +62,8 @@ impl std::fmt::Display for Verb {
             Self::Rollback { .. } => "rollback",
             Self::Revert => "drift --revert",
             Self::Renew { .. } => "cert renew",
+            Self::RotateKeys { .. } => "secret rotate",
+            Self::Amend { what } => what,
             Self::Uninstall { .. } | Self::UninstallStacks { .. } => "uninstall",
         })
     }

@@ -7,6 +7,7 @@ mod acme_note;
 mod acme_order;
 mod adopt;
 mod alias;
+mod amend;
 mod apply;
 mod apply_container;
 mod apply_nginx;
@@ -41,6 +42,7 @@ mod rebuild;
 mod receipt;
 mod recover;
 mod renew;
+mod rotate;
 mod source;
 mod stacks;
 #[cfg(test)]
@@ -49,6 +51,7 @@ mod undo;
 mod uninstall;
 
 pub use adopt::legacy_stack;
+pub use amend::{Amended, ChosenPassword};
 pub use apply_secret::NewAccount;
 pub use cert_report::CertificateReport;
 pub use confirm::Reverted;

@@ -111,7 +111,7 @@ impl Engine<'_> {
                 // Anybody in the container may PING, as its health check does; data is for the app alone.
                 format!(
                     "user default on nopass resetkeys resetchannels -@all +ping\n\
-                     user {user} on #{hash} ~{key} resetchannels -@all +ping +get +set +incrby +info +hello\n"
+                     user {user} on #{hash} ~{key} ~{key}:* resetchannels -@all +ping +get +set +incrby +zadd +zrange +zremrangebyscore +info +hello\n"
                 )
                 .into_bytes()
             }),
@@ -146,6 +146,7 @@ impl Engine<'_> {
             .map(|(name, _)| name.to_owned())
             .collect();
         let usable = match secret.kind {
+            SecretKind::KeyRing => mint::is_ring(&text),
             SecretKind::Key => {
                 text.trim().len() == 64 && text.trim().bytes().all(|byte| byte.is_ascii_hexdigit())
             }
@@ -155,6 +156,7 @@ impl Engine<'_> {
             accounts,
             private: mode.0 & 0o077 == 0 && owner.user == "root",
             usable,
+            rotation: None,
         })
     }
 

@@ -40,7 +40,7 @@ impl Engine<'_> {
         self.clock_is_sane()?;
         self.owner_pairs_are_sound(plan)?;
         self.room_is_left(plan)?;
-        self.ports_are_free()?;
+        self.ports_are_free(plan)?;
         self.nginx_is_sound(plan)?;
         self.dpkg_is_sound(plan)?;
         self.packages_can_be_had(plan, apt_trouble)?;

@@ -16,8 +16,9 @@ const NGINX_UNIT: &str = "nginx.service";
 const WEB: &str = "www-data";
 
 impl Engine<'_> {
-    pub(super) fn ports_are_free(&self) -> Result<(), EngineError> {
-        let ours = [self.edge.http_port, self.edge.https_port];
+    pub(super) fn ports_are_free(&self, plan: &Plan) -> Result<(), EngineError> {
+        let mut ours = vec![self.edge.http_port, self.edge.https_port];
+        ours.extend(nginx_tree(plan).iter().flat_map(|tree| &tree.ports));
         for listener in self.host.net.listeners() {
             let taken = ours.contains(&listener.port);
             if taken && !self.is_the_hosts_nginx(listener.owner.as_ref())? {
@@ -43,11 +44,7 @@ impl Engine<'_> {
 
     /// A configuration that is broken already is its owner's to mend: with it, no reload of ours could succeed.
     pub(super) fn nginx_is_sound(&self, plan: &Plan) -> Result<(), EngineError> {
-        let tree = plan.steps.iter().find_map(|step| match &step.resource {
-            Resource::Nginx(tree) => Some(tree),
-            _ => None,
-        });
-        let (Some(tree), Some(_)) = (tree, self.host.nginx.version()) else {
+        let (Some(tree), Some(_)) = (nginx_tree(plan), self.host.nginx.version()) else {
             return Ok(());
         };
         let masked = self
@@ -77,6 +74,13 @@ impl Engine<'_> {
             Err(_) => Err(fault.into()),
         }
     }
+}
+
+fn nginx_tree(plan: &Plan) -> Option<&NginxTree> {
+    plan.steps.iter().find_map(|step| match &step.resource {
+        Resource::Nginx(tree) => Some(tree),
+        _ => None,
+    })
 }
 
 /// Whether nginx would read our files, and its workers get at our sockets. Debian's does; nginx.org's, say,

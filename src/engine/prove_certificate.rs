@@ -7,12 +7,12 @@ use super::apply_nginx::PROOF_LIMIT;
 use super::{Engine, EngineError};
 use crate::mint::CertificateInfo;
 use crate::plan::{Plan, Step};
-use crate::resource::{Action, Certificate, Resource, Signer};
+use crate::resource::{Action, Certificate, NginxTree, Resource, Signer};
 
 impl Engine<'_> {
     /// Whether nginx shows a certificate to who asks for one of its names, or for none. By address only, another
     /// stack may be the one that answers: then nothing is known.
-    pub(super) fn is_served(&self, info: &CertificateInfo) -> Option<bool> {
+    pub(super) fn is_served(&self, info: &CertificateInfo, tree: &NginxTree) -> Option<bool> {
         let is_dns = |name: &&String| name.parse::<IpAddr>().is_err();
         let names: Vec<String> = info
             .names
@@ -23,37 +23,43 @@ impl Engine<'_> {
         if names.is_empty() {
             return None;
         }
-        let port = self.edge.https_port;
-        let mut asked = std::iter::once(None).chain(names.iter().map(Some));
-        Some(asked.any(|name| {
-            let shown = self.host.nginx.shown(port, name.map(String::as_str));
-            shown.as_deref() == Some(&info.der[..])
+        let mut ports = tree.ports.iter().filter(|port| **port != tree.http_port);
+        Some(ports.any(|port| {
+            let mut asked = std::iter::once(None).chain(names.iter().map(Some));
+            asked.any(|name| {
+                let shown = self.host.nginx.shown(*port, name.map(String::as_str));
+                shown.as_deref() == Some(&info.der[..])
+            })
         }))
     }
 
     /// Whether nginx shows what a run put in place: a reload's exit code does not say.
     pub(super) fn prove_certificates(&self, plan: &Plan, step: &Step) -> Result<(), EngineError> {
-        if !matches!(step.resource, Resource::Nginx(_)) {
+        let Resource::Nginx(tree) = &step.resource else {
             return Ok(());
-        }
+        };
         for other in &plan.steps {
             if let Resource::Certificate(certificate) = &other.resource
                 && other.change.action != Action::Remove
                 && certificate.signer != Signer::Authority
             {
-                self.prove_certificate(certificate)?;
+                self.prove_certificate(certificate, tree)?;
             }
         }
         Ok(())
     }
 
-    fn prove_certificate(&self, certificate: &Certificate) -> Result<(), EngineError> {
+    fn prove_certificate(
+        &self,
+        certificate: &Certificate,
+        tree: &NginxTree,
+    ) -> Result<(), EngineError> {
         let Some(found) = self.pair_at(&certificate.path)? else {
             return Ok(());
         };
         let begun = Instant::now();
         loop {
-            if self.is_served(&found.info) != Some(false) {
+            if self.is_served(&found.info, tree) != Some(false) {
                 return Ok(());
             }
             if begun.elapsed() > PROOF_LIMIT {

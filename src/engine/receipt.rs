@@ -132,6 +132,7 @@ impl Receipt {
             .collect();
         let applied = self.entries.iter();
         Knowledge {
+            renewed: std::collections::BTreeMap::new(),
             applied: applied
                 .map(|entry| (entry.id.clone(), entry.resource.clone()))
                 .collect(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::amend::Amended;
 use super::generations::Snapshot;
 use super::journal::Verb;
 use super::receipt::Receipt;
@@ -10,7 +11,7 @@ use super::stacks::{NamedStack, parse_stacks};
 use super::{Engine, EngineError, Request};
 use crate::model::Mode;
 use crate::plan::Orphan;
-use crate::resource::{Content, Desired, File, Keep, Owner, Resource, ResourceId};
+use crate::resource::{Content, Desired, File, Keep, Owner, Resource, ResourceId, Rotation};
 use crate::stack::Stack;
 
 /// Where the stacks come from.
@@ -23,6 +24,15 @@ pub enum Source {
     Generation(u64),
     /// The stack files of the newest generation, whatever the host's say now.
     Applied,
+    /// As [`Source::Applied`], but nothing changes except the signing keys of apps.
+    Rotated {
+        /// Their names or aliases; all apps if there is none.
+        apps: Vec<String>,
+        /// What becomes of the keys before.
+        rotation: Rotation,
+    },
+    /// The stack files of the host, with a change in one of them that becomes the host's.
+    Amended(Amended),
     /// The stack files of the host but for those of these stacks, which are removed.
     Without {
         /// The stacks that go.
@@ -38,6 +48,10 @@ impl Source {
             Self::Host => Verb::Install,
             Self::Generation(to) => Verb::Rollback { to: *to },
             Self::Applied => Verb::Revert,
+            Self::Rotated { apps, .. } => Verb::RotateKeys { apps: apps.clone() },
+            Self::Amended(amended) => Verb::Amend {
+                what: amended.what.clone(),
+            },
             Self::Without { names, purge } => Verb::UninstallStacks {
                 names: names.clone(),
                 purge: *purge,
@@ -70,8 +84,13 @@ impl Engine<'_> {
                 let named = self.stacks(&request.asked, legacy)?;
                 self.wanted_of(named, self.snapshot()?)
             }
+            Source::Amended(amended) => self.wanted_amended(amended),
             Source::Generation(number) => self.wanted_of_generation(*number),
-            Source::Applied => {
+            Source::Rotated { .. } if receipt.generation == 0 => Err(EngineError::NotReady {
+                what: "no stack is installed on this host".into(),
+                help: "`sudo tavernctl install` sets up `counter`".into(),
+            }),
+            Source::Applied | Source::Rotated { .. } => {
                 let snapshot = self.snapshot_of(receipt.generation)?;
                 let named = parse_stacks(&self.generation_dir(receipt.generation), &snapshot)?;
                 let mut wanted = self.wanted_of(named, snapshot)?;
@@ -83,7 +102,7 @@ impl Engine<'_> {
         }
     }
 
-    fn wanted_of(
+    pub(super) fn wanted_of(
         &self,
         named: Vec<NamedStack>,
         mut snapshot: Snapshot,

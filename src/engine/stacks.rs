@@ -78,7 +78,7 @@ fn source(files: &dyn Files, path: &Path) -> Result<Vec<u8>, EngineError> {
 }
 
 /// What may exist once on a host but is named in two stacks.
-fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
+pub(super) fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
     let mut seen = std::collections::BTreeMap::new();
     for NamedStack { stack, .. } in stacks {
         let things = stack
@@ -97,7 +97,7 @@ fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
                     .filter_map(|app| app.alias.as_ref())
                     .map(|alias| format!("alias `{alias}`")),
             )
-            .chain(stack.hosts.iter().map(|host| format!("host `{host}`")))
+            .chain(host_claims(stack))
             // Names that are joined with dashes may be the same though their parts are not.
             .chain(
                 stack
@@ -116,6 +116,18 @@ fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
         }
     }
     Ok(())
+}
+
+/// The names that a stack answers to; one for any name claims its ports.
+fn host_claims(stack: &Stack) -> Vec<String> {
+    if stack.is_default_server() {
+        let ports = stack.ports.iter();
+        return ports
+            .map(|port| format!("any host (`*`) on port {port}"))
+            .collect();
+    }
+    let hosts = stack.hosts.iter();
+    hosts.map(|host| format!("host `{host}`")).collect()
 }
 
 /// What a stack's logs and password files are called.

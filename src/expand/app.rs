@@ -49,9 +49,10 @@ fn credentials(stack: &Stack, app: &App, layout: &Layout) -> Vec<Desired> {
     let accounts = SecretKind::Accounts {
         app: app.name.to_string(),
         names,
+        cost: app.hash_cost,
     };
     vec![
-        secret("jwt-key", SecretKind::Key),
+        secret("jwt-key", SecretKind::KeyRing),
         secret("accounts", accounts),
     ]
 }
@@ -88,6 +89,7 @@ fn units(
         file => file.to_string_lossy(),
         description => format!("app {} of stack {}, run by Tavern", app.name, stack.name),
         socket => layout.app_socket(&stack.name, &app.name).to_string_lossy(),
+        metrics => layout.metrics_socket(&stack.name, &app.name).to_string_lossy(),
         command => command(stack, app, facts, layout),
         groups,
         credentials,

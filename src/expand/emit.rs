@@ -12,8 +12,8 @@ pub(super) enum Language {
     Nginx,
     /// systemd's units, tmpfiles.d, sysusers.d: `%` is doubled; nothing that needs quoting.
     Systemd,
-    /// redis.conf: plain words.
-    Redis,
+    /// redis.conf, logrotate's files: plain words.
+    Plain,
 }
 
 /// A value that cannot be written in the file's language.
@@ -24,7 +24,7 @@ pub struct EmitError {
     source: Error,
 }
 
-const TEMPLATES: [(&str, Language, &str); 13] = [
+const TEMPLATES: &[(&str, Language, &str)] = &[
     (
         "http.conf",
         Language::Nginx,
@@ -36,6 +36,26 @@ const TEMPLATES: [(&str, Language, &str); 13] = [
         include_str!("../../nginx-sites/tls.conf"),
     ),
     (
+        "headers.conf",
+        Language::Nginx,
+        include_str!("../../nginx-sites/headers.conf"),
+    ),
+    (
+        "errors.conf",
+        Language::Nginx,
+        include_str!("../../nginx-sites/errors.conf"),
+    ),
+    (
+        "access.conf",
+        Language::Nginx,
+        include_str!("../../nginx-sites/access.conf"),
+    ),
+    (
+        "site.conf",
+        Language::Nginx,
+        include_str!("../../nginx-sites/site.conf"),
+    ),
+    (
         "stack.conf",
         Language::Nginx,
         include_str!("../../nginx-sites/stack.conf"),
@@ -44,6 +64,11 @@ const TEMPLATES: [(&str, Language, &str); 13] = [
         "default.conf",
         Language::Nginx,
         include_str!("../../nginx-sites/default.conf"),
+    ),
+    (
+        "nginx.conf",
+        Language::Systemd,
+        include_str!("../../units/nginx.conf"),
     ),
     (
         "app.socket",
@@ -76,8 +101,13 @@ const TEMPLATES: [(&str, Language, &str); 13] = [
         include_str!("../../units/renew.timer"),
     ),
     (
+        "logrotate.conf",
+        Language::Plain,
+        include_str!("../../provision/logrotate.conf"),
+    ),
+    (
         "redis.conf",
-        Language::Redis,
+        Language::Plain,
         include_str!("../../provision/redis.conf"),
     ),
     (
@@ -98,7 +128,7 @@ pub(super) fn emit(file: &'static str, values: &Value) -> Result<String, EmitErr
     let language = TEMPLATES
         .iter()
         .find(|(name, ..)| *name == file)
-        .map_or(Language::Redis, |(_, l, _)| *l);
+        .map_or(Language::Plain, |(_, l, _)| *l);
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_global("marker", MARKER);
@@ -166,7 +196,7 @@ fn word(language: Language, text: &str) -> Option<String> {
             (text.chars().all(allowed) && text.trim() == text && !text.is_empty())
                 .then(|| text.replace('%', "%%"))
         }
-        Language::Nginx | Language::Redis => None,
+        Language::Nginx | Language::Plain => None,
     }
 }
 

@@ -68,6 +68,8 @@ pub fn expand(
     }
     desired.extend(certificate::renewal(stacks, facts, layout)?);
     desired.extend(base::openings(stacks, facts));
+    desired.extend(nginx::logrotate(stacks, layout)?);
+    desired.extend(nginx::unit_drop_in(layout)?);
     // Last: what it replaces is restored by the step itself, so no later step may fail.
     desired.push(Resource::Nginx(nginx::tree(stacks, facts, layout, edge)?).into());
     Ok(once_each(desired))

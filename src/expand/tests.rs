@@ -12,6 +12,7 @@ fn facts() -> Facts {
             "192.0.2.10".parse().unwrap(),
             "2001:db8::10".parse().unwrap(),
         ],
+        ipv4: true,
         ipv6: true,
         nginx: Some(NginxVersion(1, 22, 1)),
         missing_packages: ["nginx", "logrotate", "docker.io"]
@@ -231,4 +232,59 @@ fn a_packaged_binary_is_run_where_it_is_and_not_written() {
         unit.contains("ExecStart=/usr/bin/tavernctl serve counter"),
         "{unit}"
     );
+}
+
+/// Rows 45 and 61: only listed hops may say for whom they ask, and nothing of it reaches an app.
+#[test]
+fn a_visitors_word_on_who_they_are_is_taken_from_listed_hops_only() {
+    let path = Path::new("/etc/nginx/sites-available/tavern-counter.conf");
+    let text = |stack: Stack| {
+        let tree = nginx_tree(&[stack], &facts(), &Layout::system(), &Edge::public()).unwrap();
+        tree.files[path].clone()
+    };
+    let plain = text(default_stack());
+    assert!(!plain.contains("real_ip"));
+    let behind = text(stack(
+        "[firewall]",
+        "[proxy]\ntrusted = [\"10.0.0.0/8\", \"::ffff:192.0.2.1\"]\n\n[firewall]",
+    ));
+    let read = crate::resource::directives(&behind).unwrap();
+    let servers = read.iter().filter(|one| one.name() == "server");
+    for server in servers {
+        let said: Vec<_> = server
+            .inner()
+            .iter()
+            .filter(|one| one.name().contains("real_ip"))
+            .map(|one| one.words.join(" "))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "set_real_ip_from 10.0.0.0/8",
+                "set_real_ip_from 192.0.2.1",
+                "real_ip_header X-Forwarded-For",
+                "real_ip_recursive on"
+            ]
+        );
+        for location in server.inner().iter().filter(|one| one.name() == "location") {
+            let has = |words: &[&str]| location.inner().iter().any(|one| one.words == words);
+            if !location
+                .inner()
+                .iter()
+                .any(|one| one.name() == "proxy_pass")
+            {
+                continue;
+            }
+            for (header, value) in [
+                ("X-Forwarded-For", "$remote_addr"),
+                ("X-Forwarded-Proto", "$scheme"),
+                ("X-Forwarded-Host", "$host"),
+                ("X-Real-IP", "$remote_addr"),
+                ("Forwarded", ""),
+                ("X-Forwarded-User", ""),
+            ] {
+                assert!(has(&["proxy_set_header", header, value]), "{header}");
+            }
+        }
+    }
 }

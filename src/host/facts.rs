@@ -42,6 +42,7 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default(),
         addresses: host.net.addresses(),
+        ipv4: host.net.has_ipv4(),
         ipv6: host.net.has_ipv6(),
         // What apt would install decides the syntax as well as what is installed.
         nginx: nginx.or_else(|| NginxVersion::of_package(known.get("nginx")?)),

@@ -26,6 +26,9 @@ pub trait Net: Send + Sync {
     /// bridges and tunnels.
     fn addresses(&self) -> Vec<IpAddr>;
 
+    /// Whether the kernel has IPv4.
+    fn has_ipv4(&self) -> bool;
+
     /// Whether the kernel has IPv6.
     fn has_ipv6(&self) -> bool;
 
@@ -61,6 +64,10 @@ impl Net for RealNet {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    fn has_ipv4(&self) -> bool {
+        std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).is_ok()
     }
 
     fn has_ipv6(&self) -> bool {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -109,9 +109,12 @@ impl Nginx for RealNginx {
 
     fn generation(&self, port: u16) -> Option<String> {
         // HTTP/1.0 by hand: one line each way, and no runtime in the plan's path.
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let limit = Duration::from_secs(1);
-        let mut stream = TcpStream::connect_timeout(&address, limit).ok()?;
+        let at = |address: IpAddr| TcpStream::connect_timeout(&(address, port).into(), limit);
+        // A kernel may have one family only.
+        let mut stream = at(Ipv4Addr::LOCALHOST.into())
+            .or_else(|_| at(Ipv6Addr::LOCALHOST.into()))
+            .ok()?;
         stream.set_read_timeout(Some(limit)).ok()?;
         stream.set_write_timeout(Some(limit)).ok()?;
         write!(
@@ -127,14 +130,16 @@ impl Nginx for RealNginx {
     }
 
     fn shown(&self, port: u16, name: Option<&str>) -> Option<Vec<u8>> {
-        let door = Door::Tls {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            name: name.map(str::to_owned),
-        };
-        let answer = RealHttp
-            .send_all(&[Request::get(door, GENERATION_PATH)])
-            .pop()?;
-        answer.ok()?.certificate
+        let loopbacks: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let requests = loopbacks.map(|address| {
+            let door = Door::Tls {
+                address: SocketAddr::from((address, port)),
+                name: name.map(str::to_owned),
+            };
+            Request::get(door, GENERATION_PATH)
+        });
+        let mut answers = RealHttp.send_all(&requests).into_iter();
+        answers.find_map(|answer| answer.ok()?.certificate)
     }
 
     fn rivals(&self, tree: &NginxTree) -> Result<Vec<Rival>, HostError> {

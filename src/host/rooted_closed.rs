@@ -78,6 +78,10 @@ impl Net for Closed {
         Vec::new()
     }
 
+    fn has_ipv4(&self) -> bool {
+        false
+    }
+
     fn has_ipv6(&self) -> bool {
         false
     }

@@ -42,6 +42,7 @@ pub fn gather_rooted(host: &Host) -> Result<Facts, HostError> {
     let packaged = has(PACKAGED_BINARY)? && host.packages.owner_of(PACKAGED_BINARY).is_some();
     Ok(Facts {
         hostname: text("/etc/hostname")?.trim().to_owned(),
+        ipv4: true,
         ipv6: true,
         nginx,
         missing_packages: missing,

@@ -25,6 +25,8 @@ pub struct UnitReport {
     pub main_pid: u32,
     /// Where its file is.
     pub path: String,
+    /// Files of the administrator's that change it.
+    pub drop_ins: Vec<String>,
 }
 
 /// systemd. By `systemctl`, which waits for jobs and speaks to every version alike;
@@ -64,7 +66,7 @@ pub struct RealSystemd;
 /// From here on two questions about all are faster than some about each.
 const MANY: usize = 64;
 
-const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,StatusText,MainPID,FragmentPath";
+const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,StatusText,MainPID,FragmentPath,DropInPaths";
 
 impl Systemd for RealSystemd {
     fn is_booted(&self) -> bool {
@@ -152,6 +154,10 @@ fn parse(block: &str) -> UnitReport {
         status_text: take("StatusText"),
         main_pid: take("MainPID").parse().unwrap_or(0),
         path: take("FragmentPath"),
+        drop_ins: take("DropInPaths")
+            .split_ascii_whitespace()
+            .map(str::to_owned)
+            .collect(),
     }
 }
 

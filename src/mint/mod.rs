@@ -4,6 +4,7 @@ mod authority;
 mod certificate;
 mod inspect;
 mod password;
+mod ring;
 
 #[cfg(test)]
 pub(crate) use authority::grant;
@@ -11,3 +12,4 @@ pub use authority::{authority, private_key, request, signed_by};
 pub use certificate::{CertificateInfo, MintError, Pair, key_fits, read_certificate, self_signed};
 pub use inspect::{Flaw, inspect};
 pub use password::{account_hash, generate_password, key, redis_password_hash, site_hash};
+pub use ring::{Overlap, is_ring, rotate};

@@ -2,6 +2,7 @@ use argon2::password_hash::PasswordHasher;
 use sha_crypt::ShaCrypt;
 
 use super::MintError;
+use crate::model::HashCost;
 
 /// 256 random bits as 64 hexadecimal digits.
 ///
@@ -24,14 +25,16 @@ pub fn generate_password() -> Result<String, MintError> {
         .collect())
 }
 
-/// An argon2id hash for an app's accounts file, with the parameters of RFC 9106's second choice
-/// scaled to a small VM (19 MiB, 2 passes: OWASP's minimum).
+/// An argon2id hash for an app's accounts file.
 ///
 /// # Errors
 /// When the kernel gives no random bytes, or the hash cannot be made.
-pub fn account_hash(password: &str) -> Result<String, MintError> {
+pub fn account_hash(password: &str, cost: HashCost) -> Result<String, MintError> {
     let salt = random::<16>()?;
-    argon2::Argon2::default()
+    let params = argon2::Params::new(cost.memory_kib(), cost.passes(), 1, None)
+        .map_err(|error| MintError::Hash(error.to_string()))?;
+    let (algorithm, version) = (argon2::Algorithm::Argon2id, argon2::Version::V0x13);
+    argon2::Argon2::new(algorithm, version, params)
         .hash_password_with_salt(password.as_bytes(), &salt)
         .map(|hash| hash.to_string())
         .map_err(|error| MintError::Hash(error.to_string()))
@@ -99,7 +102,7 @@ mod tests {
         assert!(a != b && a.len() == 20);
         assert_eq!(key().unwrap().len(), 64);
         assert!(
-            account_hash("x")
+            account_hash("x", HashCost::default())
                 .unwrap()
                 .starts_with("$argon2id$v=19$m=19456,t=2,p=1$")
         );

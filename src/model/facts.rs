@@ -7,6 +7,8 @@ pub struct Facts {
     pub hostname: String,
     /// Addresses of its interfaces, loopback left out.
     pub addresses: Vec<IpAddr>,
+    /// Whether the kernel can listen on IPv4.
+    pub ipv4: bool,
     /// Whether the kernel can listen on IPv6.
     pub ipv6: bool,
     /// nginx, if it is installed.

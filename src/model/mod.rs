@@ -2,23 +2,31 @@
 //!
 //! Every type parses at the edge: once a value exists, it is well-formed.
 
+mod byte_size;
 mod cidr;
 mod facts;
+mod hash_cost;
+mod header;
 mod host_name;
 mod image;
 mod mode;
 mod name;
 mod paths;
+mod redirect;
 mod span;
 mod url_path;
 
+pub use byte_size::ByteSize;
 pub use cidr::Cidr;
 pub use facts::{Facts, NginxVersion, UfwFacts};
+pub use hash_cost::HashCost;
+pub use header::{HeaderName, HeaderText};
 pub use host_name::HostPattern;
 pub use image::ImageRef;
 pub use mode::Mode;
 pub use name::Name;
 pub use paths::Layout;
+pub use redirect::RedirectTo;
 pub use span::Span;
 pub use url_path::UrlPath;
 
@@ -29,14 +37,14 @@ pub struct Refused {
     /// What is wrong with the value.
     pub message: String,
     /// What to write instead.
-    pub help: &'static str,
+    pub help: std::borrow::Cow<'static, str>,
 }
 
 impl Refused {
-    fn new(message: impl Into<String>, help: &'static str) -> Self {
+    fn new(message: impl Into<String>, help: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Self {
             message: message.into(),
-            help,
+            help: help.into(),
         }
     }
 }

@@ -120,9 +120,19 @@ impl Layout {
         ))
     }
 
+    /// Where an app shows its numbers to the operator; nginx does not lead there.
+    pub fn metrics_socket(&self, stack: &Name, app: &Name) -> PathBuf {
+        self.app_socket(stack, app).with_extension("metrics.sock")
+    }
+
     /// The document root of a static site that the stack names without a path.
     pub fn site_root(&self, stack: &Name, site: &Name) -> PathBuf {
         self.www.join(stack.as_str()).join(site.as_str())
+    }
+
+    /// Where pages for errors are that the stack names without a path.
+    pub fn error_pages(&self, stack: &Name) -> PathBuf {
+        self.www.join(stack.as_str()).join("error-pages")
     }
 
     /// `tavern-counter` for app `counter` of stack `counter`, else `tavern-STACK-APP`.

@@ -56,6 +56,8 @@ pub struct Knowledge {
     pub orphans: Vec<Orphan>,
     /// Files of the owner's that are to be as wanted all the same.
     pub insisted: BTreeSet<ResourceId>,
+    /// What is to be made anew in part though it is right, and why.
+    pub renewed: BTreeMap<ResourceId, String>,
     /// The operator said that what is in the way may be taken over.
     pub adopt: bool,
 }
@@ -114,6 +116,10 @@ pub fn make(
         } else {
             resource.compare(&state, claim)
         };
+        let change = change.or_else(|| {
+            let reason = knowledge.renewed.get(&id)?;
+            Some(Change::new(Action::Update, reason.clone()))
+        });
         if let Some(mut change) = change {
             owed.extend(restarts.iter().cloned());
             change.edited =

@@ -52,6 +52,8 @@ mod tests {
             Action::Update,
             Action::TakeOver,
             Action::Restart,
+            Action::Rotate,
+            Action::Replace,
             Action::Remove,
         ] {
             printed["steps"][0]["action"] = serde_json::to_value(action).unwrap();

@@ -25,6 +25,10 @@ pub enum Action {
     TakeOver,
     /// It must run again to see what changed.
     Restart,
+    /// A newer one takes over, beside what is there.
+    Rotate,
+    /// A newer one takes over, instead of what is there.
+    Replace,
     /// It left the stack files.
     Remove,
 }
@@ -34,7 +38,7 @@ impl Action {
     pub fn sign(self) -> char {
         match self {
             Self::Create => '+',
-            Self::Update => '~',
+            Self::Update | Self::Rotate | Self::Replace => '~',
             Self::TakeOver => '!',
             Self::Restart => '↻',
             Self::Remove => '-',

@@ -7,6 +7,8 @@ mod container;
 mod firewall;
 mod image;
 mod nginx;
+mod nginx_access;
+mod nginx_text;
 mod package;
 mod path;
 mod secret;
@@ -22,9 +24,11 @@ pub use container::{Container, ContainerState, Mount, RunningContainer, Volume, 
 pub use firewall::Opening;
 pub use image::Image;
 pub use nginx::{NginxState, NginxTree, Rival};
+pub use nginx_access::{AddressRule, LocationRules, Ruling};
+pub use nginx_text::{Directive, NotNginx, directives};
 pub use package::{Group, Package};
 pub use path::{Binary, BinaryState, Content, Directory, File, Keep, Link, Owner, PathState};
-pub use secret::{Htpasswd, HtpasswdState, Secret, SecretKind, SecretState};
+pub use secret::{Htpasswd, HtpasswdState, Rotation, Secret, SecretKind, SecretState};
 pub use unit::{AliasState, Unit, UnitState};
 
 /// First words of every file Tavern generates.

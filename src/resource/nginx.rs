@@ -130,8 +130,11 @@ impl NginxTree {
                 "the running nginx serves an older configuration",
             ));
         }
-        state
-            .owes_reload
-            .then(|| Change::new(Action::Restart, "a certificate or password file changed"))
+        state.owes_reload.then(|| {
+            Change::new(
+                Action::Restart,
+                "a certificate, password file or unit file changed",
+            )
+        })
     }
 }

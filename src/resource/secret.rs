@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Change, Owner};
-use crate::model::Mode;
+use crate::model::{HashCost, Mode};
 
 /// What a generated credential is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,13 +11,27 @@ use crate::model::Mode;
 pub enum SecretKind {
     /// 256 random bits in hexadecimal.
     Key,
+    /// Signing keys of an app: the first signs, the others are on their way out.
+    KeyRing,
     /// `name:argon2id-hash` lines for an app; new accounts get a generated password.
     Accounts {
         /// The app.
         app: String,
         /// Who may log in.
         names: Vec<String>,
+        /// What the hash of a new password costs.
+        #[serde(default)]
+        cost: HashCost,
     },
+}
+
+/// What is to become of tokens that the signing key before signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// They hold until they expire.
+    WithOverlap,
+    /// They end at once.
+    AtOnce,
 }
 
 /// A credential, made once, root-only.
@@ -46,6 +60,8 @@ pub enum SecretState {
         private: bool,
         /// Whether it is usable: a key of 64 hex digits, or lines that parse.
         usable: bool,
+        /// Somebody asked for a new signing key.
+        rotation: Option<Rotation>,
     },
 }
 
@@ -64,11 +80,25 @@ impl Secret {
                     "cannot be read as what it should be: restore it, or move it away to have a new one made",
                 )
             }),
+            SecretState::Present {
+                rotation: Some(rotation),
+                ..
+            } => Some(match rotation {
+                Rotation::WithOverlap => Change::new(
+                    Action::Rotate,
+                    "a new key signs; tokens of the one before hold until they expire",
+                ),
+                Rotation::AtOnce => Change::new(
+                    Action::Replace,
+                    "a new key signs; every token of the ones before ends at once",
+                ),
+            }),
             SecretState::Present { private: false, .. } => {
                 Some(Change::new(Action::Update, "others than root can read it"))
             }
             SecretState::Present { accounts, .. } => match &self.kind {
                 SecretKind::Key => None,
+                SecretKind::KeyRing => None,
                 SecretKind::Accounts { names, .. } => accounts_differ(names, accounts),
             },
         }

@@ -2,7 +2,12 @@
 //!
 //! `raw` is what TOML gives, `validate` makes it a [`Stack`], `report` shows what is wrong with line and caret.
 
+mod access;
+mod edge;
+mod edit;
+mod hash_cost;
 mod overlay;
+mod proxy;
 mod raw;
 mod report;
 mod tls;
@@ -10,9 +15,13 @@ mod validate;
 
 use std::path::PathBuf;
 
-use crate::model::{Cidr, HostPattern, ImageRef, Name, UrlPath};
+use crate::model::{HashCost, HostPattern, ImageRef, Name, UrlPath};
 
+pub use access::{Access, Answer, Require};
+pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
+pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
 pub use overlay::{Edit, Overlay};
+pub use proxy::Proxy;
 pub use report::StackError;
 pub use tls::{Acme, Binding, Issuer};
 pub use validate::parse;
@@ -27,16 +36,22 @@ pub struct Stack {
     pub name: Name,
     /// The names it answers to.
     pub hosts: Vec<HostPattern>,
+    /// The ports of its HTTPS, the first one that others are led to.
+    pub ports: Vec<u16>,
     /// Who signs its certificate.
     pub issuer: Issuer,
     /// Whether browsers that trust it are to insist on TLS for the names below its own too.
     pub include_subdomains: bool,
+    /// Pages of the owner's for what nginx answers itself.
+    pub error_pages: ErrorPages,
     /// What nginx serves for it, longest path last.
     pub sites: Vec<Site>,
     /// Its processes.
     pub apps: Vec<App>,
     /// Its containers.
     pub containers: Vec<Container>,
+    /// The proxies in front of it.
+    pub proxy: Proxy,
     /// What the firewall lets in, if it is active.
     pub firewall: Vec<Opening>,
 }
@@ -45,6 +60,32 @@ impl Stack {
     /// Whether the stack answers to any name.
     pub fn is_default_server(&self) -> bool {
         self.hosts.contains(&HostPattern::Any)
+    }
+
+    /// Whether it is found without a port: it answers on 443.
+    pub fn is_on_standard_port(&self) -> bool {
+        self.ports.contains(&HTTPS_PORT)
+    }
+
+    /// The names that no site has for itself.
+    pub fn shared_hosts(&self) -> impl Iterator<Item = &HostPattern> {
+        let own = |host: &HostPattern| {
+            self.sites
+                .iter()
+                .any(|site| site.host.as_ref() == Some(host))
+        };
+        self.hosts.iter().filter(move |host| !own(host))
+    }
+
+    /// The name that stands for a site: its own, else the first DNS name that it shares with others.
+    pub fn host_of<'a>(&'a self, site: &'a Site) -> Option<&'a HostPattern> {
+        let named = |host: &&HostPattern| matches!(host, HostPattern::Dns(_));
+        let shared = || {
+            self.shared_hosts()
+                .find(named)
+                .or(self.shared_hosts().next())
+        };
+        site.host.as_ref().or_else(shared)
     }
 
     /// The app called `name`.
@@ -65,12 +106,20 @@ impl Stack {
 pub struct Site {
     /// Names its logs and password file.
     pub name: Name,
+    /// The one name of the stack that it is served at; those that no site has for itself if absent.
+    pub host: Option<HostPattern>,
     /// Where it lives.
     pub path: UrlPath,
     /// What is served there.
     pub content: SiteContent,
     /// Who may see it; everybody if absent.
     pub access: Option<Access>,
+    /// How much one address may ask of it.
+    pub limits: Limits,
+    /// Whether connections may become WebSockets.
+    pub websocket: bool,
+    /// Response headers of the owner's, instead of or beside ours.
+    pub headers: Headers,
 }
 
 /// What a site serves.
@@ -82,28 +131,8 @@ pub enum SiteContent {
     Directory(PathBuf),
     /// An app of this stack.
     App(Name),
-}
-
-/// Who may see a site.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Access {
-    /// Accounts for basic authentication; none asked for if empty.
-    pub accounts: Vec<Name>,
-    /// Addresses let in; any if empty.
-    pub allow: Vec<Cidr>,
-    /// Whether both doors must open, or either.
-    pub require: Require,
-}
-
-/// How accounts and addresses combine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Require {
-    /// Both.
-    #[default]
-    All,
-    /// Either.
-    Any,
+    /// Nothing: it leads elsewhere.
+    Redirect(Redirect),
 }
 
 /// A long-running process behind a socket.
@@ -119,6 +148,8 @@ pub struct App {
     pub accounts: Vec<Name>,
     /// The store's key for the count.
     pub count_key: String,
+    /// What the hash of a new password costs.
+    pub hash_cost: HashCost,
     /// A second name of its service unit.
     pub alias: Option<Name>,
 }

@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::access::RawAccess;
+use super::edge::RawLimits;
+use super::hash_cost::RawHashCost;
+use super::proxy::RawProxy;
 use super::tls::RawTls;
-use super::{ContainerKind, Program, Require};
-use crate::model::{Cidr, HostPattern, ImageRef, Name, UrlPath};
+use super::{ContainerKind, Headers, Program};
+use crate::model::{HostPattern, ImageRef, Name, RedirectTo, UrlPath};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -15,6 +19,11 @@ pub(super) struct RawStack {
     pub(super) name: Spanned<Name>,
     pub(super) hosts: Spanned<Vec<HostPattern>>,
     pub(super) tls: RawTls,
+    pub(super) ports: Option<Spanned<Vec<u16>>>,
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) error_pages: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
     pub(super) site: Vec<Spanned<RawSite>>,
     #[serde(default)]
@@ -23,6 +32,7 @@ pub(super) struct RawStack {
     pub(super) container: BTreeMap<Name, RawContainer>,
     #[serde(default)]
     pub(super) firewall: RawFirewall,
+    pub(super) proxy: Option<RawProxy>,
 }
 
 #[derive(Deserialize)]
@@ -33,18 +43,15 @@ pub(super) struct RawSite {
     #[serde(rename = "static")]
     pub(super) files: Option<Spanned<String>>,
     pub(super) app: Option<Spanned<Name>>,
+    pub(super) redirect: Option<Spanned<RedirectTo>>,
+    pub(super) status: Option<Spanned<u16>>,
+    pub(super) host: Option<Spanned<HostPattern>>,
+    pub(super) websocket: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) headers: Headers,
     pub(super) access: Option<Spanned<RawAccess>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct RawAccess {
-    #[serde(default)]
-    pub(super) accounts: Option<Spanned<Vec<Name>>>,
-    #[serde(default)]
-    pub(super) allow: Option<Spanned<Vec<Cidr>>>,
-    #[serde(default)]
-    pub(super) require: Require,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +63,7 @@ pub(super) struct RawApp {
     #[serde(default)]
     pub(super) accounts: Vec<Name>,
     pub(super) count_key: Option<Spanned<String>>,
+    pub(super) hash_cost: Option<Spanned<RawHashCost>>,
     pub(super) alias: Option<Name>,
 }
 

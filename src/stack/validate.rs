@@ -1,11 +1,13 @@
-use std::collections::BTreeSet;
+mod edge;
+mod sites;
+
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::Spanned;
 
-use super::raw::{RawAccess, RawApp, RawContainer, RawSite, RawStack};
-use super::{Access, App, Container, Opening, Site, SiteContent, Stack, StackError};
+use super::raw::{RawApp, RawContainer, RawStack};
+use super::{App, Container, Limits, Opening, Stack, StackError};
 use crate::model::{HostPattern, Name};
 
 /// A stack file larger than this is a mistake.
@@ -51,13 +53,14 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Stack, StackError> {
 /// With `tavern-` before it, the longest name that Linux takes for a group.
 const CONTAINER_NAME: usize = 24;
 
-struct Validation<'a> {
+/// A stack file that is being judged.
+pub(super) struct Validation<'a> {
     path: &'a Path,
     source: &'a str,
 }
 
 impl Validation<'_> {
-    fn fault<T>(
+    pub(super) fn fault<T>(
         &self,
         span: Range<usize>,
         message: impl Into<String>,
@@ -99,7 +102,11 @@ impl Validation<'_> {
             .into_iter()
             .map(|(name, app)| self.app(name, app, &containers))
             .collect::<Result<_, _>>()?;
-        let sites = self.sites(raw.site, &apps)?;
+        let ports = self.ports(raw.ports)?;
+        let limits = self.limits(raw.limits, Limits::default())?;
+        let error_pages = self.error_pages(raw.error_pages)?;
+        let sites = self.sites(raw.site, &raw.hosts, &apps, limits)?;
+        let proxy = self.proxy(raw.proxy)?;
         let tls = match raw.tls.checked(&raw.hosts) {
             Ok(tls) => tls,
             Err(fault) => return self.fault(fault.span, fault.message, fault.help),
@@ -107,11 +114,14 @@ impl Validation<'_> {
         Ok(Stack {
             name: raw.name.into_inner(),
             hosts: raw.hosts.into_inner(),
+            ports,
             issuer: tls.issuer,
             include_subdomains: tls.include_subdomains,
+            error_pages,
             sites,
             apps,
             containers,
+            proxy,
             firewall: raw
                 .firewall
                 .allow
@@ -132,155 +142,6 @@ impl Validation<'_> {
             name.get_ref()
         );
         self.fault(name.span(), message, "rename the file, or change the name")
-    }
-
-    fn sites(&self, raw: Vec<Spanned<RawSite>>, apps: &[App]) -> Result<Vec<Site>, StackError> {
-        let mut paths = BTreeSet::new();
-        let mut names = BTreeSet::new();
-        let mut sites = Vec::new();
-        for site in raw {
-            let span = site.span();
-            let site = site.into_inner();
-            let (path, path_span) = (site.path.get_ref().clone(), site.path.span());
-            let content = self.content(&site, span.clone(), apps)?;
-            let name = match (site.name, &content) {
-                (Some(name), _) => name.into_inner(),
-                (None, SiteContent::Seeded(name) | SiteContent::App(name)) => name.clone(),
-                (None, SiteContent::Directory(_)) => {
-                    return self.fault(
-                        span,
-                        "a site of your own directory has no name",
-                        "add `name = \"…\"`: it names the logs",
-                    );
-                }
-            };
-            if !paths.insert(path.prefix().to_owned()) {
-                return self.fault(
-                    path_span,
-                    format!("two sites at `{path}`"),
-                    "give each site its own path",
-                );
-            }
-            if !names.insert(name.clone()) {
-                return self.fault(
-                    span,
-                    format!("two sites called `{name}`"),
-                    "give each site its own `name`",
-                );
-            }
-            let access = site.access.map(|access| self.access(access)).transpose()?;
-            sites.push(Site {
-                name,
-                path,
-                content,
-                access,
-            });
-        }
-        Ok(sites)
-    }
-
-    fn content(
-        &self,
-        site: &RawSite,
-        span: Range<usize>,
-        apps: &[App],
-    ) -> Result<SiteContent, StackError> {
-        match (&site.files, &site.app) {
-            (Some(files), None) => self.files(files),
-            (None, Some(app)) if apps.iter().any(|known| &known.name == app.get_ref()) => {
-                Ok(SiteContent::App(app.get_ref().clone()))
-            }
-            (None, Some(app)) => {
-                let message = format!("there is no app called `{}`", app.get_ref());
-                self.fault(
-                    app.span(),
-                    message,
-                    "declare it as `[app.NAME]`, or correct the name",
-                )
-            }
-            (Some(files), Some(_)) => self.fault(
-                files.span(),
-                "both `static` and `app`",
-                "a site is one of them: make two sites",
-            ),
-            (None, None) => self.fault(
-                span,
-                "the site serves nothing",
-                "add `static = \"…\"` or `app = \"…\"`",
-            ),
-        }
-    }
-
-    fn files(&self, files: &Spanned<String>) -> Result<SiteContent, StackError> {
-        let text = files.get_ref();
-        if !text.starts_with('/') {
-            return match text.parse::<Name>() {
-                Ok(name) => Ok(SiteContent::Seeded(name)),
-                Err(refused) => self.fault(
-                    files.span(),
-                    refused.message,
-                    "write a name, or a directory that begins with `/`",
-                ),
-            };
-        }
-        let plain = text.split('/').skip(1).all(|part| {
-            !part.is_empty()
-                && part != "."
-                && part != ".."
-                && part
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-        });
-        if plain {
-            Ok(SiteContent::Directory(PathBuf::from(text)))
-        } else {
-            let message = format!("`{}` is not a plain directory path", text.escape_default());
-            self.fault(
-                files.span(),
-                message,
-                "use letters, digits and `. _ -` between single slashes, no final slash",
-            )
-        }
-    }
-
-    fn access(&self, access: Spanned<RawAccess>) -> Result<Access, StackError> {
-        let span = access.span();
-        let access = access.into_inner();
-        // An empty list is a door somebody forgot to describe: never read it as "everybody".
-        if let Some(list) = access
-            .accounts
-            .as_ref()
-            .filter(|list| list.get_ref().is_empty())
-        {
-            return self.fault(
-                list.span(),
-                "the account list is empty",
-                "name an account, or leave `accounts` out",
-            );
-        }
-        if let Some(list) = access
-            .allow
-            .as_ref()
-            .filter(|list| list.get_ref().is_empty())
-        {
-            return self.fault(
-                list.span(),
-                "the allowlist is empty",
-                "name an address or range, or leave `allow` out",
-            );
-        }
-        if access.accounts.is_none() && access.allow.is_none() {
-            return self.fault(
-                span,
-                "the access rule names nobody",
-                "add `accounts` or `allow`, or leave `access` out",
-            );
-        }
-        Ok(Access {
-            accounts: access.accounts.map(Spanned::into_inner).unwrap_or_default(),
-            allow: access.allow.map(Spanned::into_inner).unwrap_or_default(),
-            require: access.require,
-        })
     }
 
     fn app(
@@ -333,6 +194,7 @@ impl Validation<'_> {
             needs: raw.needs.into_iter().map(Spanned::into_inner).collect(),
             accounts: raw.accounts,
             count_key,
+            hash_cost: self.hash_cost(raw.hash_cost)?,
             alias: raw.alias,
         })
     }
@@ -418,5 +280,7 @@ fn is_volume(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
+#[cfg(test)]
+mod site_tests;
 #[cfg(test)]
 mod tests;

@@ -79,6 +79,7 @@ pub fn place(
         loopback_only: true,
     };
     let facts = Facts {
+        ipv4: host.net.has_ipv4(),
         ipv6: host.net.has_ipv6(),
         nginx: Some(version),
         // Units are expanded too, and left out: there is no systemd here.
@@ -115,6 +116,14 @@ fn read_stack(host: &Host, file: Option<&Path>) -> Result<Stack, UpError> {
 /// The stack without what only a managed host has: containers, units' aliases, names of its own.
 fn adapted(mut stack: Stack) -> Stack {
     stack.hosts = vec![HostPattern::Any];
+    stack.ports = vec![stack::HTTPS_PORT];
+    // Of the sites that differ by name alone, the one at the shared names, or else the first.
+    stack.sites.sort_by_key(|site| site.host.is_some());
+    let mut paths = std::collections::BTreeSet::new();
+    stack.sites.retain_mut(|site| {
+        site.host = None;
+        paths.insert(site.path.prefix().to_owned())
+    });
     stack.containers.clear();
     for app in &mut stack.apps {
         app.needs.clear();

@@ -12,10 +12,12 @@ const LEAST_DAYS: i64 = 30;
 impl Writer<'_> {
     pub(super) fn secret(&mut self, secret: &Secret) -> Result<(), UpError> {
         match &secret.kind {
-            SecretKind::Key => self.key(&secret.path),
-            SecretKind::Accounts { app, names } => {
+            SecretKind::Key | SecretKind::KeyRing => self.key(&secret.path),
+            SecretKind::Accounts { app, names, cost } => {
                 let opens = format!("app {app}");
-                let text = hashed(names, APP_PASSWORD, mint::account_hash)?;
+                let text = hashed(names, APP_PASSWORD, |password| {
+                    mint::account_hash(password, *cost)
+                })?;
                 self.note(&secret.passwords, &opens, names, APP_PASSWORD);
                 self.file(&secret.path, text.as_bytes(), Mode(0o600))
             }
@@ -86,7 +88,7 @@ impl Writer<'_> {
 fn hashed(
     names: &[String],
     password: &str,
-    hash: fn(&str) -> Result<String, mint::MintError>,
+    hash: impl Fn(&str) -> Result<String, mint::MintError>,
 ) -> Result<String, UpError> {
     let mut text = String::new();
     for name in names {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
@@ -46,8 +47,11 @@ pub struct Busy;
 #[derive(Debug)]
 pub struct Accounts {
     hashes: HashMap<String, PasswordHash>,
-    /// For names that do not exist: the same work, and never right.
-    decoy: PasswordHash,
+    /// For names that do not exist: the same work as for one that does, and never right. One for
+    /// each account, since their costs may differ.
+    decoys: Vec<PasswordHash>,
+    /// Decides which name gets which: always the same, and nobody outside can tell.
+    pick: Digest,
     running: Arc<Semaphore>,
     waiting: Semaphore,
 }
@@ -56,7 +60,7 @@ impl Accounts {
     /// `at_once` passwords are verified at a time; each costs its hash's memory meanwhile.
     pub fn parse(text: &Secret, at_once: usize) -> Result<Self, AccountError> {
         let mut hashes = HashMap::new();
-        let mut decoy = None;
+        let mut decoys = Vec::new();
         for (index, line_text) in text.expose().lines().enumerate() {
             let line = index + 1;
             let entry = line_text.trim();
@@ -73,16 +77,18 @@ impl Accounts {
                 ));
             }
             let hash = parse_hash(hash).map_err(fail)?;
-            if decoy.is_none() {
-                decoy = Some(decoy_of(&hash).map_err(fail)?);
-            }
+            decoys.push(decoy_of(&hash).map_err(fail)?);
             if hashes.insert(name.to_owned(), hash).is_some() {
                 return Err(fail("this name is already taken by a line above"));
             }
         }
+        if decoys.is_empty() {
+            return Err(AccountError::NoAccount);
+        }
         Ok(Self {
             hashes,
-            decoy: decoy.ok_or(AccountError::NoAccount)?,
+            decoys,
+            pick: digest(&SHA256, text.expose().as_bytes()),
             running: Arc::new(Semaphore::new(at_once.max(1))),
             waiting: Semaphore::new(MAX_WAITING),
         })
@@ -102,7 +108,7 @@ impl Accounts {
             .map_err(|_| Busy)?;
         let known = self.hashes.get(name);
         let exists = known.is_some();
-        let hash = known.unwrap_or(&self.decoy).clone();
+        let hash = known.unwrap_or_else(|| self.decoy(name)).clone();
         let verified = tokio::task::spawn_blocking(move || {
             // kept until the work ends, even if the client has left meanwhile
             let _permit = permit;
@@ -112,6 +118,21 @@ impl Accounts {
                     .is_ok()
         });
         Ok(verified.await.unwrap_or(false) && exists)
+    }
+}
+
+impl Accounts {
+    fn decoy(&self, name: &str) -> &PasswordHash {
+        let mut context = Context::new(&SHA256);
+        context.update(self.pick.as_ref());
+        context.update(name.as_bytes());
+        let digest = context.finish();
+        let (number, _) = digest
+            .as_ref()
+            .split_first_chunk()
+            .unwrap_or((&[0; 8], &[]));
+        let place = u64::from_le_bytes(*number) % self.decoys.len() as u64;
+        &self.decoys[usize::try_from(place).unwrap_or_default()]
     }
 }
 
@@ -199,10 +220,36 @@ mod tests {
     fn an_unknown_name_costs_the_same() {
         let accounts = parse(&format!("admin:{}", cheap("password"))).unwrap();
         let params = |hash: &PasswordHash| Params::try_from(hash).unwrap();
-        let (admin, decoy) = (&accounts.hashes["admin"], &accounts.decoy);
+        let (admin, decoy) = (&accounts.hashes["admin"], accounts.decoy("nobody"));
         assert_eq!(params(admin), params(decoy));
         assert_ne!(admin.salt, decoy.salt);
         assert_ne!(admin.hash, decoy.hash);
+    }
+
+    /// Else an account whose password was set at another cost could be told by the time it takes.
+    #[test]
+    fn unknown_names_cost_what_known_ones_do_in_equal_parts() {
+        let dear = {
+            let params = Params::new(16, 2, 1, None).unwrap();
+            Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+                .hash_password(b"x")
+                .unwrap()
+                .to_string()
+        };
+        let text = format!("a:{}\nb:{dear}", cheap("x"));
+        let (accounts, again) = (parse(&text).unwrap(), parse(&text).unwrap());
+        let cost = |accounts: &Accounts, name: &str| {
+            Params::try_from(accounts.decoy(name)).unwrap().m_cost()
+        };
+        let names: Vec<String> = (0..1000).map(|n| format!("user{n}")).collect();
+        let is_dear = names.iter().filter(|name| cost(&accounts, name) == 16);
+        assert!((400..600).contains(&is_dear.count()));
+        assert!(
+            names
+                .iter()
+                .all(|name| cost(&accounts, name) == cost(&again, name)),
+            "a restart must not tell unknown names from known ones"
+        );
     }
 
     #[test]

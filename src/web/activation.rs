@@ -7,6 +7,9 @@ use std::os::unix::net::UnixListener;
 use listenfd::ListenFd;
 use thiserror::Error;
 
+/// How the name of the numbers' socket ends.
+const PRIVATE: &str = ".metrics.sock";
+
 #[derive(Debug, Error)]
 pub enum ActivationError {
     #[error(
@@ -24,6 +27,21 @@ pub enum ActivationError {
 /// environment.
 pub fn listeners() -> Result<Vec<UnixListener>, ActivationError> {
     collect(ListenFd::from_env())
+}
+
+/// The listeners for everybody, and those for numbers: systemd gives all of a unit's one name, so
+/// they are told by their file.
+pub fn apart(listeners: Vec<UnixListener>) -> (Vec<UnixListener>, Vec<UnixListener>) {
+    let is_private = |listener: &UnixListener| {
+        let address = listener.local_addr().ok();
+        address
+            .as_ref()
+            .and_then(|address| address.as_pathname()?.to_str())
+            .is_some_and(|path| path.ends_with(PRIVATE))
+    };
+    listeners
+        .into_iter()
+        .partition(|listener| !is_private(listener))
 }
 
 fn collect(mut handed: ListenFd) -> Result<Vec<UnixListener>, ActivationError> {
@@ -48,6 +66,16 @@ fn collect(mut handed: ListenFd) -> Result<Vec<UnixListener>, ActivationError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_numbers_have_a_listener_of_their_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let bind = |name: &str| UnixListener::bind(directory.path().join(name)).unwrap();
+        let (public, private) = apart(vec![bind("a.sock"), bind("a.metrics.sock")]);
+        assert_eq!((public.len(), private.len()), (1, 1));
+        let address = private[0].local_addr().unwrap();
+        assert!(address.as_pathname().unwrap().ends_with("a.metrics.sock"));
+    }
 
     #[test]
     fn without_a_socket_the_error_says_what_to_do() {

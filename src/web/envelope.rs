@@ -14,6 +14,7 @@ use tower_http::timeout::TimeoutLayer;
 use tracing::{error, warn};
 
 use super::doorway::Drain;
+use super::metrics::{Metrics, Requests};
 use super::problem::Problem;
 use super::request_id::{HEADER, RequestId};
 
@@ -42,13 +43,15 @@ impl Default for Limits {
 struct Envelope {
     drain: Arc<Drain>,
     slow: Duration,
+    requests: Arc<Requests>,
 }
 
 /// Wraps a service's routes.
-pub fn wrap(router: Router, limits: &Limits, drain: Arc<Drain>) -> Router {
+pub fn wrap(router: Router, limits: &Limits, drain: Arc<Drain>, metrics: &Metrics) -> Router {
     let envelope = Arc::new(Envelope {
         drain,
         slow: limits.slow,
+        requests: metrics.requests(),
     });
     router
         .fallback(not_found)
@@ -86,6 +89,7 @@ async fn enclose(
     request.extensions_mut().insert(id);
     let route = request.extensions().get::<MatchedPath>().cloned();
     let is_options = request.method() == Method::OPTIONS;
+    let method = known(request.method());
     let started = Instant::now();
 
     let mut response = next.run(request).await;
@@ -98,6 +102,9 @@ async fn enclose(
         write_problem(&mut response, id, route);
     }
     let elapsed = started.elapsed();
+    envelope
+        .requests
+        .note(route, method, response.status().as_u16(), elapsed);
     if elapsed >= envelope.slow {
         warn!(
             request_id = id.as_str(),
@@ -123,6 +130,17 @@ async fn enclose(
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// A method's name for a label: a stranger may make up others.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }
 
 fn write_problem(response: &mut Response, id: RequestId, route: &str) {

@@ -46,6 +46,9 @@ pub enum LifecycleError {
 pub struct Service {
     pub router: Router,
     pub listeners: Vec<UnixListener>,
+    /// What only the operator reaches.
+    pub private: Router,
+    pub private_listeners: Vec<UnixListener>,
     pub health: Arc<Health>,
     pub drain: Arc<Drain>,
     /// What the watchdog asks for; answers 200 while the service lives.
@@ -83,6 +86,14 @@ async fn run_until(service: Service, mut stop: mpsc::Receiver<()>) -> Result<(),
     }
     let mut companions = JoinSet::new();
     companions.spawn(report(service.health.subscribe()));
+    for listener in service.private_listeners {
+        let listener = tokio::net::UnixListener::from_std(listener);
+        let listener = listener.map_err(LifecycleError::Listener)?;
+        let served = axum::serve(listener, service.private.clone()).into_future();
+        companions.spawn(async move {
+            let _ = served.await;
+        });
+    }
     if let Some(period) = sd_notify::watchdog_enabled() {
         companions.spawn(watchdog(period, side_doors, service.liveness_path));
     }

@@ -13,6 +13,7 @@ use hyperlocal::{UnixConnector, Uri};
 use crate::web::envelope::{self, Limits};
 
 use super::*;
+use crate::web::metrics::Metrics;
 
 struct Socket {
     listener: UnixListener,
@@ -30,8 +31,15 @@ impl Socket {
     fn service(&self, router: Router) -> Service {
         let drain = Arc::new(Drain::default());
         Service {
-            router: envelope::wrap(router, &Limits::default(), Arc::clone(&drain)),
+            router: envelope::wrap(
+                router,
+                &Limits::default(),
+                Arc::clone(&drain),
+                &Metrics::new(),
+            ),
             listeners: vec![self.listener.try_clone().unwrap()],
+            private: Router::new(),
+            private_listeners: Vec::new(),
             health: Arc::default(),
             drain,
             liveness_path: "/".to_owned(),

@@ -1,14 +1,14 @@
 //! Limits guessing of passwords, per client address and per account. What cannot be told apart is
 //! counted together, so it fails closed.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
-use governor::middleware::NoOpMiddleware;
+use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
@@ -23,6 +23,16 @@ pub struct Rate {
     pub per_minute: NonZeroU32,
 }
 
+impl Rate {
+    /// `count` at once, and `count` a minute.
+    pub const fn a_minute(count: NonZeroU32) -> Self {
+        Self {
+            burst: count,
+            per_minute: count,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct LoginRates {
     pub per_address: Rate,
@@ -30,38 +40,115 @@ pub struct LoginRates {
     pub per_account: Rate,
 }
 
-impl Default for LoginRates {
-    fn default() -> Self {
-        let rate = |count| Rate {
-            burst: count,
-            per_minute: count,
-        };
+impl LoginRates {
+    /// So many a minute for an address, three times as many for an account.
+    pub fn a_minute(count: NonZeroU32) -> Self {
         Self {
-            per_address: rate(const { NonZeroU32::new(10).unwrap() }),
-            per_account: rate(const { NonZeroU32::new(30).unwrap() }),
+            per_address: Rate::a_minute(count),
+            per_account: Rate::a_minute(
+                count.saturating_mul(const { NonZeroU32::new(3).unwrap() }),
+            ),
         }
     }
 }
 
-/// Come back after this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Throttled(pub Duration);
-
-impl Throttled {
-    /// In whole seconds, rounded up.
-    pub fn seconds(self) -> u64 {
-        self.0.as_secs() + 1
+impl Default for LoginRates {
+    fn default() -> Self {
+        Self::a_minute(const { NonZeroU32::new(10).unwrap() })
     }
 }
 
-type Buckets<C> =
-    RateLimiter<u64, HashMapStateStore<u64>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+/// What a limit says of a request, as the RateLimit header fields tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The name of the policy.
+    pub policy: &'static str,
+    /// So many requests…
+    pub quota: u32,
+    /// …in so many seconds.
+    pub window: u64,
+    /// How many are left.
+    pub remaining: u32,
+    /// After so many seconds there is one more, or all are back if it was admitted.
+    pub reset: u64,
+}
 
-pub struct LoginLimiter<C: Clock = DefaultClock> {
-    addresses: Buckets<C>,
-    accounts: Buckets<C>,
+impl Allowance {
+    /// Until when to wait; for one that was used up.
+    pub fn retry_after(&self) -> u64 {
+        self.reset.max(1)
+    }
+}
+
+type State<C> = RateLimiter<u64, HashMapStateStore<u64>, C, StateInformationMiddleware>;
+
+/// One limit, counted for each key apart.
+pub struct Limiter<C: Clock = DefaultClock> {
+    policy: &'static str,
+    rate: Rate,
+    state: State<C>,
     hasher: RandomState,
     clock: C,
+}
+
+impl Limiter {
+    pub fn new(policy: &'static str, rate: Rate) -> Self {
+        Self::with_clock(policy, rate, DefaultClock::default())
+    }
+}
+
+impl<C: Clock + Clone> Limiter<C> {
+    fn with_clock(policy: &'static str, rate: Rate, clock: C) -> Self {
+        let quota = Quota::per_minute(rate.per_minute).allow_burst(rate.burst);
+        Self {
+            policy,
+            rate,
+            state: RateLimiter::hashmap_with_clock(quota, clock.clone())
+                .with_middleware::<StateInformationMiddleware>(),
+            hasher: RandomState::new(),
+            clock,
+        }
+    }
+
+    /// Asks for one request of whoever `key` stands for.
+    pub fn admit(&self, key: impl Hash) -> Result<Allowance, Allowance> {
+        let hash = self.hasher.hash_one(key);
+        let full = self.state.len() >= MAX_KEYS;
+        let key = if full { hash % SHARED } else { hash };
+        let say = |remaining, reset| Allowance {
+            policy: self.policy,
+            quota: self.rate.burst.get(),
+            window: 60 * u64::from(self.rate.burst.get()) / u64::from(self.rate.per_minute.get()),
+            remaining,
+            reset,
+        };
+        match self.state.check_key(&key) {
+            Ok(state) => {
+                let remaining = state.remaining_burst_capacity();
+                let used = u64::from(self.rate.burst.get().saturating_sub(remaining));
+                Ok(say(
+                    remaining,
+                    (60 * used).div_ceil(u64::from(self.rate.per_minute.get())),
+                ))
+            }
+            Err(until) => {
+                let wait: Duration = until.wait_time_from(self.clock.now());
+                Err(say(0, wait.as_secs_f64().ceil() as u64))
+            }
+        }
+    }
+
+    /// Forgets who has been quiet long enough. Call it now and then.
+    pub fn sweep(&self) {
+        self.state.retain_recent();
+        self.state.shrink_to_fit();
+    }
+}
+
+/// Both limits of the login.
+pub struct LoginLimiter<C: Clock = DefaultClock> {
+    addresses: Limiter<C>,
+    accounts: Limiter<C>,
     throttled: AtomicU64,
 }
 
@@ -73,32 +160,27 @@ impl LoginLimiter {
 
 impl<C: Clock + Clone> LoginLimiter<C> {
     fn with_clock(rates: LoginRates, clock: C) -> Self {
-        let buckets = |rate: Rate| {
-            let quota = Quota::per_minute(rate.per_minute).allow_burst(rate.burst);
-            RateLimiter::hashmap_with_clock(quota, clock.clone())
-        };
         Self {
-            addresses: buckets(rates.per_address),
-            accounts: buckets(rates.per_account),
-            hasher: RandomState::new(),
-            clock,
+            addresses: Limiter::with_clock("address", rates.per_address, clock.clone()),
+            accounts: Limiter::with_clock("account", rates.per_account, clock),
             throttled: AtomicU64::new(0),
         }
     }
 
     /// Asks for one attempt. The address comes first: a throttled client costs the account nothing.
-    pub fn admit(&self, address: Option<IpAddr>, account: &str) -> Result<(), Throttled> {
-        self.take(&self.addresses, self.hasher.hash_one(address.map(network)))?;
-        self.take(&self.accounts, self.hasher.hash_one(account))
-    }
-
-    fn take(&self, buckets: &Buckets<C>, hash: u64) -> Result<(), Throttled> {
-        let full = buckets.len() >= MAX_KEYS;
-        let key = if full { hash % SHARED } else { hash };
-        buckets.check_key(&key).map_err(|until| {
+    pub fn admit(
+        &self,
+        address: Option<IpAddr>,
+        account: &str,
+    ) -> Result<[Allowance; 2], Allowance> {
+        let both = self
+            .addresses
+            .admit(address.map(network))
+            .and_then(|address| Ok([address, self.accounts.admit(account)?]));
+        if both.is_err() {
             self.throttled.fetch_add(1, Ordering::Relaxed);
-            Throttled(until.wait_time_from(self.clock.now()))
-        })
+        }
+        both
     }
 
     /// Attempts turned away since the last time this was asked: one record for all of them.
@@ -108,10 +190,8 @@ impl<C: Clock + Clone> LoginLimiter<C> {
 
     /// Forgets who has been quiet long enough. Call it now and then.
     pub fn sweep(&self) {
-        for buckets in [&self.addresses, &self.accounts] {
-            buckets.retain_recent();
-            buckets.shrink_to_fit();
-        }
+        self.addresses.sweep();
+        self.accounts.sweep();
     }
 }
 
@@ -145,17 +225,17 @@ mod tests {
     fn an_address_is_throttled_and_recovers() {
         let (limiter, clock) = limiter();
         for n in 0..10 {
-            assert_eq!(limiter.admit(v4(1), &format!("user{n}")), Ok(()));
+            assert!(limiter.admit(v4(1), &format!("user{n}")).is_ok());
         }
-        let Throttled(wait) = limiter.admit(v4(1), "user").unwrap_err();
-        assert!(wait <= Duration::from_secs(6), "{wait:?}");
-        assert_eq!(
-            limiter.admit(v4(2), "user"),
-            Ok(()),
+        let refused = limiter.admit(v4(1), "user").unwrap_err();
+        assert_eq!(refused.policy, "address");
+        assert!((1..=6).contains(&refused.retry_after()), "{refused:?}");
+        assert!(
+            limiter.admit(v4(2), "user").is_ok(),
             "others are not affected"
         );
         clock.advance(Duration::from_secs(6));
-        assert_eq!(limiter.admit(v4(1), "user"), Ok(()));
+        assert!(limiter.admit(v4(1), "user").is_ok());
     }
 
     #[test]
@@ -164,7 +244,7 @@ mod tests {
         for _ in 0..1000 {
             let _ = limiter.admit(v4(1), "admin");
         }
-        assert_eq!(limiter.admit(v4(2), "admin"), Ok(()));
+        assert!(limiter.admit(v4(2), "admin").is_ok());
         assert_eq!(limiter.take_throttled(), 990);
         assert_eq!(limiter.take_throttled(), 0);
     }
@@ -194,15 +274,30 @@ mod tests {
     }
 
     #[test]
+    fn an_admitted_request_learns_what_is_left() {
+        let (limiter, _) = limiter();
+        let [address, account] = limiter.admit(v4(1), "admin").unwrap();
+        assert_eq!(
+            (address.quota, address.window, address.remaining),
+            (10, 60, 9)
+        );
+        assert_eq!(
+            (account.quota, account.window, account.remaining),
+            (30, 60, 29)
+        );
+        assert_eq!((address.reset, account.reset), (6, 2));
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let (limiter, clock) = limiter();
         for n in 0..30_000u32 {
             let _ = limiter.admit(Some(IpAddr::from(n.to_be_bytes())), &n.to_string());
         }
         let most = MAX_KEYS + SHARED as usize;
-        assert!(limiter.addresses.len() <= most && limiter.accounts.len() <= most);
+        assert!(limiter.addresses.state.len() <= most && limiter.accounts.state.len() <= most);
         clock.advance(Duration::from_secs(120));
         limiter.sweep();
-        assert_eq!(limiter.addresses.len(), 0);
+        assert_eq!(limiter.addresses.state.len(), 0);
     }
 }

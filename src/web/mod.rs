@@ -3,15 +3,19 @@
 
 pub mod account;
 pub mod activation;
+pub mod allowance;
 pub mod credential;
 pub mod doorway;
 pub mod envelope;
 pub mod health;
 pub mod json;
+pub mod key_ring;
 pub mod lifecycle;
 pub mod limit;
+pub mod metrics;
 pub mod problem;
 pub mod request_id;
+pub mod revocation;
 pub mod telemetry;
 pub mod token;
 pub mod traffic;

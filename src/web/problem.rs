@@ -7,6 +7,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::allowance;
+use super::limit::Allowance;
 use super::request_id::RequestId;
 
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -76,8 +78,14 @@ impl Problem {
         )
     }
 
-    pub fn too_many(seconds: u64) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many attempts").retry_after(seconds)
+    pub fn too_many(used_up: Allowance) -> Self {
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many attempts")
+            .retry_after(used_up.retry_after());
+        allowance::fields(&[used_up])
+            .into_iter()
+            .fold(problem, |problem, (name, value)| {
+                problem.header(name, value)
+            })
     }
 
     pub fn unavailable(error: impl Into<Cow<'static, str>>, seconds: u64) -> Self {

@@ -3,35 +3,22 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::credential::Secret;
+use super::key_ring::{Key, KeyError, KeyRing};
 use super::request_id::RequestId;
 
 /// A longer token is refused unread.
 const MAX_LENGTH: usize = 4096;
-const LIFE_SECONDS: u64 = 3600;
-const LEEWAY_SECONDS: u64 = 5;
-const MIN_KEY_BYTES: usize = 32;
-
-#[derive(Debug, Error)]
-pub enum KeyError {
-    #[error("the signing key has no line")]
-    Empty,
-    #[error("line {line} of the signing key is not hexadecimal")]
-    NotHex { line: usize },
-    #[error(
-        "line {line} of the signing key has {bytes} bytes, at least {MIN_KEY_BYTES} are needed\n\
-         help: openssl rand -hex 32"
-    )]
-    TooShort { line: usize, bytes: usize },
-    #[error("line {line} of the signing key repeats one byte: it is not random")]
-    NotRandom { line: usize },
-}
+pub(super) const LIFE_SECONDS: u64 = 3600;
+pub(super) const LEEWAY_SECONDS: u64 = 5;
+/// However often it is renewed, a login ends after this.
+const SESSION_SECONDS: u64 = 12 * 3600;
+/// Ours have 32; whatever was signed by us before stays usable.
+const MAX_ID: usize = 64;
 
 /// Why a token is refused, as the client may know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +47,9 @@ struct Claims {
     iat: u64,
     nbf: u64,
     exp: u64,
+    /// When the password was given; tokens from before there was a renewal have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    auth_time: Option<u64>,
 }
 
 /// Who a good token speaks for.
@@ -68,47 +58,28 @@ pub struct Identity {
     pub user: String,
     pub token_id: String,
     pub expires: u64,
+    /// When the password was given.
+    pub since: u64,
 }
 
-struct Key {
-    id: String,
-    sign: EncodingKey,
-    verify: DecodingKey,
+impl Identity {
+    /// Until when the id of a revoked token must be remembered.
+    pub fn forgotten_after(&self) -> u64 {
+        self.expires.saturating_add(LEEWAY_SECONDS)
+    }
 }
 
 /// Issues and checks tokens for one audience.
 pub struct Tokens {
-    /// The first one signs; the others are on their way out and still verify.
-    keys: Vec<Key>,
+    keys: KeyRing,
     validation: Validation,
     name: String,
 }
 
 impl Tokens {
-    /// `secret` holds one key per line, in hexadecimal; `name` becomes issuer and audience.
+    /// `name` becomes issuer and audience.
     pub fn new(secret: &Secret, name: &str) -> Result<Self, KeyError> {
-        let mut keys = Vec::new();
-        for (index, text) in secret.expose().lines().enumerate() {
-            let line = index + 1;
-            let bytes = from_hex(text.trim()).ok_or(KeyError::NotHex { line })?;
-            if bytes.len() < MIN_KEY_BYTES {
-                return Err(KeyError::TooShort {
-                    line,
-                    bytes: bytes.len(),
-                });
-            }
-            if bytes.iter().all(|byte| Some(byte) == bytes.first()) {
-                return Err(KeyError::NotRandom { line });
-            }
-            keys.push(Key {
-                id: key_id(&bytes),
-                sign: EncodingKey::from_secret(&bytes),
-                verify: DecodingKey::from_secret(&bytes),
-            });
-        }
-        if keys.is_empty() {
-            return Err(KeyError::Empty);
-        }
+        let keys = KeyRing::parse(secret)?;
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = LEEWAY_SECONDS;
         validation.validate_nbf = true;
@@ -125,8 +96,21 @@ impl Tokens {
 
     /// A token for one hour. `None` only if signing itself fails.
     pub fn issue(&self, user: &str) -> Option<String> {
-        let key = self.keys.first()?;
         let now = now();
+        self.sign(user, now, now)
+    }
+
+    /// Another hour for who is logged in; refused once the login itself is too old.
+    pub fn renew(&self, identity: &Identity) -> Result<Option<String>, Refusal> {
+        let now = now();
+        if now.saturating_sub(identity.since) >= SESSION_SECONDS {
+            return Err(Refusal::Expired);
+        }
+        Ok(self.sign(&identity.user, identity.since, now))
+    }
+
+    fn sign(&self, user: &str, since: u64, now: u64) -> Option<String> {
+        let key = self.keys.signing();
         let claims = Claims {
             iss: self.name.clone(),
             aud: self.name.clone(),
@@ -135,6 +119,7 @@ impl Tokens {
             iat: now,
             nbf: now,
             exp: now + LIFE_SECONDS,
+            auth_time: Some(since),
         };
         let mut header = Header::new(Algorithm::HS256);
         header.kid = Some(key.id.clone());
@@ -156,7 +141,7 @@ impl Tokens {
         }
         if claims.exp.saturating_sub(claims.iat) > LIFE_SECONDS
             || claims.sub.is_empty()
-            || claims.jti.is_empty()
+            || !(1..=MAX_ID).contains(&claims.jti.len())
         {
             return Err(Refusal::Invalid);
         }
@@ -164,6 +149,7 @@ impl Tokens {
             user: claims.sub,
             token_id: claims.jti,
             expires: claims.exp,
+            since: claims.auth_time.unwrap_or(claims.iat),
         })
     }
 
@@ -178,7 +164,7 @@ impl Tokens {
             return None;
         }
         let kid = header.kid.as_deref()?;
-        self.keys.iter().find(|key| key.id == kid)
+        self.keys.verifying(kid, now())
     }
 }
 
@@ -199,32 +185,11 @@ fn refusal(kind: &ErrorKind) -> Refusal {
     }
 }
 
-fn now() -> u64 {
+/// Seconds since 1970.
+pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
-}
-
-/// Names a key without telling it: keys are random, so a digest reveals nothing.
-fn key_id(key: &[u8]) -> String {
-    let digest = digest(&SHA256, key);
-    digest
-        .as_ref()
-        .iter()
-        .take(8)
-        .map(|b| format!("{b:02x}"))
-        .collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
-    let digits = digits?;
-    let (pairs, rest) = digits.as_chunks::<2>();
-    rest.is_empty()
-        .then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
 #[cfg(test)]

@@ -1,3 +1,6 @@
+use jsonwebtoken::EncodingKey;
+
+use super::super::key_ring::{from_hex, key_id};
 use super::*;
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -282,38 +285,4 @@ fn refusals_say_why_only_for_genuine_tokens() {
     );
     let forged = sign(&from_hex(OTHER).unwrap(), &good_header(), &late);
     assert_eq!(tokens.check(&forged), Err(Refusal::Invalid));
-}
-
-#[test]
-fn a_key_on_its_way_out_still_verifies() {
-    let token = tokens().issue("admin").unwrap();
-    let rotated = Tokens::new(&Secret::new(format!("{OTHER}\n{KEY}\n")), "tavern-counter").unwrap();
-    assert!(rotated.check(&token).is_ok());
-    let fresh = rotated.issue("admin").unwrap();
-    assert!(tokens().check(&fresh).is_err(), "the first key signs");
-    let gone = Tokens::new(&Secret::new(OTHER.to_owned()), "tavern-counter").unwrap();
-    assert_eq!(gone.check(&token), Err(Refusal::Invalid));
-}
-
-#[test]
-fn weak_keys_are_refused() {
-    let new = |text: &str| Tokens::new(&Secret::new(text.to_owned()), "x").err();
-    assert!(matches!(
-        new(&KEY[2..]),
-        Some(KeyError::TooShort { line: 1, bytes: 31 })
-    ));
-    assert!(matches!(
-        new("your-secret-key-here"),
-        Some(KeyError::NotHex { line: 1 })
-    ));
-    assert!(matches!(new(&KEY[1..]), Some(KeyError::NotHex { line: 1 })));
-    assert!(matches!(
-        new(&"00".repeat(32)),
-        Some(KeyError::NotRandom { line: 1 })
-    ));
-    assert!(matches!(
-        new(&format!("{KEY}\nff")),
-        Some(KeyError::TooShort { line: 2, .. })
-    ));
-    assert!(new(KEY).is_none());
 }

@@ -16,7 +16,7 @@ use super::auth::Caller;
 use super::store::StoreError;
 
 /// When to try again while the store is away.
-const COME_BACK_SECONDS: u64 = 2;
+pub(super) const COME_BACK_SECONDS: u64 = 2;
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Visit {
@@ -102,7 +102,7 @@ fn ok() -> Response {
         .into_response()
 }
 
-fn store_away() -> Problem {
+pub(super) fn store_away() -> Problem {
     Problem::unavailable("The counter's store is not available", COME_BACK_SECONDS)
         .detail("It is being reconnected; try again soon.")
 }

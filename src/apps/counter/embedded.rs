@@ -10,6 +10,10 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use super::store::{Reply, Store, StoreError};
 
 const COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("counts");
+/// Ids of ended tokens, with the second after which they are forgotten.
+const REVOKED: TableDefinition<'_, &str, u64> = TableDefinition::new("revoked");
+/// Login attempts by window and account.
+const ATTEMPTS: TableDefinition<'_, (u64, &str), u64> = TableDefinition::new("attempts");
 const VISITS: &str = "visits";
 const CACHE_BYTES: usize = 1024 * 1024;
 
@@ -104,7 +108,57 @@ fn read(database: &Database) -> Result<(), redb::Error> {
     Ok(())
 }
 
+fn revoke(database: &Database, id: &str, until: u64) -> Result<(), redb::Error> {
+    let write = database.begin_write()?;
+    write.open_table(REVOKED)?.insert(id, until)?;
+    write.commit()?;
+    Ok(())
+}
+
+fn revoked(database: &Database, now: u64) -> Result<Vec<(String, u64)>, redb::Error> {
+    let write = database.begin_write()?;
+    let all = {
+        let mut table = write.open_table(REVOKED)?;
+        table.retain(|_, until| until >= now)?;
+        let mut all = Vec::new();
+        for entry in table.iter()? {
+            let (id, until) = entry?;
+            all.push((id.value().to_owned(), until.value()));
+        }
+        all
+    };
+    write.commit()?;
+    Ok(all)
+}
+
+fn attempt(database: &Database, key: &str, window: u64) -> Result<u64, redb::Error> {
+    let write = database.begin_write()?;
+    let count = {
+        let mut table = write.open_table(ATTEMPTS)?;
+        table.retain(|(then, _), _| then == window)?;
+        let before = table.get((window, key))?.map_or(0, |value| value.value());
+        table.insert((window, key), before + 1)?;
+        before + 1
+    };
+    write.commit()?;
+    Ok(count)
+}
+
 impl Store for Embedded {
+    fn revoke<'a>(&'a self, id: &'a str, until: u64) -> Reply<'a, ()> {
+        let id = id.to_owned();
+        Box::pin(self.run(move |database| revoke(database, &id, until)))
+    }
+
+    fn revoked(&self, now: u64) -> Reply<'_, Vec<(String, u64)>> {
+        Box::pin(self.run(move |database| revoked(database, now)))
+    }
+
+    fn attempt<'a>(&'a self, key: &'a str, window: u64) -> Reply<'a, u64> {
+        let key = key.to_owned();
+        Box::pin(self.run(move |database| attempt(database, &key, window)))
+    }
+
     fn add(&self, count: u64) -> Reply<'_, u64> {
         Box::pin(self.run(move |database| add(database, count)))
     }

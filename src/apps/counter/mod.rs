@@ -4,13 +4,14 @@ mod api;
 mod auth;
 mod docs;
 mod embedded;
+mod numbers;
 mod pages;
 mod redis_store;
 mod routes;
 mod store;
 mod visits;
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,18 +25,24 @@ use crate::web::credential::{self, CredentialError};
 use crate::web::doorway::Drain;
 use crate::web::envelope::{self, Limits};
 use crate::web::health::Health;
+use crate::web::key_ring::KeyError;
 use crate::web::lifecycle::{self, LifecycleError, Service};
-use crate::web::limit::{LoginLimiter, LoginRates};
+use crate::web::limit::{Limiter, LoginLimiter, LoginRates, Rate};
+use crate::web::metrics::{self, Metrics};
+use crate::web::revocation::Revocations;
 use crate::web::telemetry;
-use crate::web::token::{KeyError, Tokens};
+use crate::web::token::{self, Tokens};
 
 use embedded::Embedded;
+use numbers::{Logins, StoreTimes};
 use redis_store::RedisStore;
 use store::{Store, StoreError};
 use visits::Visits;
 
 /// Issuer and audience of the tokens.
 const TOKEN_NAME: &str = "tavern-counter";
+/// Renewals of an account: many windows of one person, and a bound on the list of ended tokens.
+const RENEWALS: Rate = Rate::a_minute(const { NonZeroU32::new(60).unwrap() });
 const SWEEP: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug)]
@@ -118,6 +125,8 @@ pub fn serve(settings: Settings) -> Result<(), ServeError> {
     let secrets = Secrets::read(&settings)?;
     check_base(&settings.base)?;
     let _telemetry = telemetry::start(TOKEN_NAME);
+    let (listeners, private) = activation::apart(listeners);
+    let metrics = Metrics::new();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(settings.logins_at_once.get() + 2)
@@ -126,19 +135,23 @@ pub fn serve(settings: Settings) -> Result<(), ServeError> {
         .build()
         .map_err(ServeError::Runtime)?;
     let served = runtime.block_on(async {
-        let app = App::new(&settings, secrets)?;
+        let app = App::new(&settings, secrets, &metrics)?;
         let drain = Arc::new(Drain::default());
         let router = routes::router(&settings.base, Arc::clone(&app));
         let upkeep = tokio::spawn(upkeep(Arc::clone(&app)));
+        let counting = tokio::spawn(metrics.clone().keep_up());
         let service = Service {
-            router: envelope::wrap(router, &settings.limits, Arc::clone(&drain)),
+            router: envelope::wrap(router, &settings.limits, Arc::clone(&drain), &metrics),
             listeners,
+            private: metrics::router(metrics.clone()),
+            private_listeners: private,
             health: Arc::clone(&app.health),
             drain,
             liveness_path: format!("{}/health/live", settings.base),
         };
         let served = lifecycle::run(service).await;
         upkeep.abort();
+        counting.abort();
         served.map_err(ServeError::from)
     });
     // a store call that hangs in a thread must not keep the process
@@ -171,13 +184,24 @@ struct App {
     tokens: Tokens,
     accounts: Accounts,
     limiter: LoginLimiter,
+    /// How often an account may renew its tokens.
+    renewals: Limiter,
+    /// What the store counts up to, so that a restart does not begin anew.
+    attempts_per_window: u64,
+    revocations: Revocations,
+    logins: Logins,
+    store: Arc<dyn Store>,
     visits: Visits,
     health: Arc<Health>,
 }
 
 impl App {
     /// Starts the store's task, so it runs inside the runtime.
-    fn new(settings: &Settings, secrets: Secrets) -> Result<Arc<Self>, ServeError> {
+    fn new(
+        settings: &Settings,
+        secrets: Secrets,
+        metrics: &Metrics,
+    ) -> Result<Arc<Self>, ServeError> {
         let store: Arc<dyn Store> = match &settings.store {
             StoreSettings::Redis { socket, user, key } => {
                 let password = secrets.redis_password.as_ref();
@@ -190,9 +214,27 @@ impl App {
             tokens: secrets.tokens,
             accounts: secrets.accounts,
             limiter: LoginLimiter::new(settings.login_rates),
-            visits: Visits::start(store),
+            renewals: Limiter::new("renewals", RENEWALS),
+            attempts_per_window: {
+                let rate = settings.login_rates.per_account;
+                u64::from(rate.burst.get()) + u64::from(rate.per_minute.get())
+            },
+            revocations: Revocations::default(),
+            logins: Logins::new(metrics),
+            visits: Visits::start(Arc::clone(&store), StoreTimes::new(metrics)),
+            store,
             health: Arc::default(),
         }))
+    }
+
+    /// Whether the store answers. The first time, the ended tokens are read.
+    async fn ask_store(&self) -> Result<(), StoreError> {
+        self.visits.ping().await?;
+        if !self.revocations.is_known() {
+            let ended = self.store.revoked(token::now()).await?;
+            self.revocations.load(ended);
+        }
+        Ok(())
     }
 }
 
@@ -202,13 +244,15 @@ async fn upkeep(app: Arc<App>) {
         loop {
             tokio::time::sleep(SWEEP).await;
             app.limiter.sweep();
+            app.renewals.sweep();
+            app.revocations.sweep(token::now());
             let throttled = app.limiter.take_throttled();
             if throttled > 0 {
                 warn!(outcome = "throttled", "{throttled} logins were turned away");
             }
         }
     };
-    let ask = || async { app.visits.ping().await.map_err(|error| error.to_string()) };
+    let ask = || async { app.ask_store().await.map_err(|error| error.to_string()) };
     tokio::join!(sweep, app.health.keep_asking(ask));
 }
 

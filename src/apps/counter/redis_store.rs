@@ -10,7 +10,7 @@ use redis::{
     ServerErrorKind,
 };
 
-use super::store::{Reply, Store, StoreError};
+use super::store::{ATTEMPT_WINDOW, Reply, Store, StoreError};
 
 const CONNECT: Duration = Duration::from_millis(500);
 const ANSWER: Duration = Duration::from_millis(1000);
@@ -48,6 +48,11 @@ impl RedisStore {
             key: key.to_owned(),
             place: socket.display().to_string(),
         })
+    }
+
+    /// A key of ours other than the count's; the ACL lets us have those.
+    fn beside(&self, name: &str) -> String {
+        format!("{}:{name}", self.key)
     }
 
     fn connection(&self) -> ConnectionManager {
@@ -102,6 +107,44 @@ impl Store for RedisStore {
             command.arg(&self.key).arg(count);
             let total: i64 = self.run(command).await?;
             u64::try_from(total).map_err(|_| StoreError::Corrupt(format!("it is {total}")))
+        })
+    }
+
+    fn revoke<'a>(&'a self, id: &'a str, until: u64) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let mut command = redis::cmd("ZADD");
+            command.arg(self.beside("revoked")).arg(until).arg(id);
+            self.run::<i64>(command).await.map(|_| ())
+        })
+    }
+
+    fn revoked(&self, now: u64) -> Reply<'_, Vec<(String, u64)>> {
+        Box::pin(async move {
+            let key = self.beside("revoked");
+            let mut command = redis::cmd("ZREMRANGEBYSCORE");
+            command.arg(&key).arg("-inf").arg(format!("({now}"));
+            self.run::<i64>(command).await?;
+            let mut command = redis::cmd("ZRANGE");
+            command.arg(&key).arg(0).arg(-1).arg("WITHSCORES");
+            self.run(command).await
+        })
+    }
+
+    fn attempt<'a>(&'a self, key: &'a str, window: u64) -> Reply<'a, u64> {
+        Box::pin(async move {
+            let key = self.beside(&format!("login:{window}:{key}"));
+            // made with its end first: a connection that is lost between leaves nothing for ever
+            let mut command = redis::cmd("SET");
+            command
+                .arg(&key)
+                .arg(0)
+                .arg("EX")
+                .arg(2 * ATTEMPT_WINDOW)
+                .arg("NX");
+            self.run::<Option<String>>(command).await?;
+            let mut command = redis::cmd("INCRBY");
+            command.arg(&key).arg(1);
+            self.run(command).await
         })
     }
 

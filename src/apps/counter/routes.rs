@@ -17,6 +17,8 @@ pub(super) fn router(base: &str, app: Arc<App>) -> Router {
     for documented in [
         routes!(api::ping),
         routes!(auth::login),
+        routes!(auth::refresh),
+        routes!(auth::logout),
         with_head(routes!(api::count)),
     ] {
         router = mount(router, &mut openapi, base, documented);

@@ -1,5 +1,6 @@
 mod api;
 mod front;
+mod login;
 mod redis_server;
 mod stores;
 
@@ -37,6 +38,7 @@ struct Bench {
     router: Router,
     app: Arc<App>,
     drain: Arc<Drain>,
+    metrics: Metrics,
 }
 
 fn bench(store: StoreSettings, redis_password: &str) -> Bench {
@@ -46,13 +48,19 @@ fn bench(store: StoreSettings, redis_password: &str) -> Bench {
         accounts: Accounts::parse(&Secret::new(accounts()), 2).unwrap(),
         redis_password: Some(Secret::new(redis_password.to_owned())),
     };
-    let app = App::new(&settings, secrets).unwrap();
+    let metrics = Metrics::new();
+    let app = App::new(&settings, secrets, &metrics).unwrap();
+    if matches!(settings.store, StoreSettings::Embedded { .. }) {
+        // what the first question to the store does
+        app.revocations.load([]);
+    }
     let drain = Arc::new(Drain::default());
     let router = routes::router(&settings.base, Arc::clone(&app));
     Bench {
-        router: envelope::wrap(router, &settings.limits, Arc::clone(&drain)),
+        router: envelope::wrap(router, &settings.limits, Arc::clone(&drain), &metrics),
         app,
         drain,
+        metrics,
     }
 }
 
@@ -73,6 +81,14 @@ impl Bench {
 
     async fn count(&self, token: &str) -> Response {
         let request = Request::get("/flask/api/count")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(Body::empty())
+            .unwrap();
+        self.send(request).await
+    }
+
+    async fn post(&self, path: &str, token: &str) -> Response {
+        let request = Request::post(path)
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .body(Body::empty())
             .unwrap();

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::numbers::StoreTimes;
 use super::store::{Store, StoreError};
 
 /// Requests that may wait for their number.
@@ -21,10 +23,11 @@ pub(super) struct Visits {
 }
 
 impl Visits {
-    pub(super) fn start(store: Arc<dyn Store>) -> Self {
+    pub(super) fn start(store: Arc<dyn Store>, times: StoreTimes) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
         let suspect = Arc::new(AtomicBool::new(false));
-        tokio::spawn(write_all(waiting, Arc::clone(&store), Arc::clone(&suspect)));
+        let writer = write_all(waiting, Arc::clone(&store), Arc::clone(&suspect), times);
+        tokio::spawn(writer);
         Self {
             queue,
             store,
@@ -56,6 +59,7 @@ async fn write_all(
     mut waiting: mpsc::Receiver<oneshot::Sender<Answer>>,
     store: Arc<dyn Store>,
     suspect: Arc<AtomicBool>,
+    times: StoreTimes,
 ) {
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, MAX_WAITING).await > 0 {
@@ -65,10 +69,12 @@ async fn write_all(
         if count == 0 {
             continue;
         }
+        let started = Instant::now();
         let first = store.add(count).await.and_then(|total| {
             let before = total.checked_sub(count);
             before.ok_or_else(|| StoreError::Corrupt(format!("{total} after adding {count}")))
         });
+        times.wrote(count, started.elapsed(), first.is_ok());
         suspect.store(first.is_err(), Ordering::Relaxed);
         for (caller, place) in batch.drain(..).zip(1..) {
             let _ = caller.send(first.clone().map(|before| before + place));

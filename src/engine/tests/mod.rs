@@ -8,4 +8,5 @@ mod exactness;
 mod growth;
 mod pairs;
 mod rig;
+mod rotation;
 mod sweep;

@@ -5,10 +5,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::rig::{Files, Rig, unlike};
+use super::rotation::rotation;
 use crate::engine::{EngineError, Purge, Recovered, Request, Source};
 use crate::host::memory::{Killed, MemoryHost, Node, Picture, differences};
 use crate::model::Mode;
-use crate::resource::Owner;
+use crate::resource::{Owner, Rotation};
 
 const RECEIPT: &str = "/var/lib/tavern/receipt.json:";
 
@@ -399,6 +400,23 @@ fn a_rollback_ends_or_never_was() {
         name: "rollback",
         start,
         run: rollback,
+    }
+    .sweep();
+}
+
+/// Killed anywhere, the key before signs as if nothing had been, or the new one does and the app runs with it.
+#[test]
+fn a_rotation_ends_or_never_was() {
+    let start = host(&first());
+    install(&start).unwrap();
+    Sweep {
+        name: "secret rotate",
+        start,
+        // With an overlap a second run would add a second key, by design.
+        run: |rig| {
+            let request = rotation(Rotation::AtOnce, &[]);
+            rig.engine().install(None, &request).map(|_| ())
+        },
     }
     .sweep();
 }

@@ -17,6 +17,10 @@ impl Net for MemoryHost {
         vec![Ipv4Addr::new(192, 0, 2, 7).into()]
     }
 
+    fn has_ipv4(&self) -> bool {
+        true
+    }
+
     fn has_ipv6(&self) -> bool {
         true
     }

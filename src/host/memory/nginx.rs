@@ -102,18 +102,20 @@ fn one_of_each(
     path: &Path,
     upstreams: &mut BTreeSet<String>,
 ) -> Result<(), String> {
-    let mut depth = 0_usize;
     let mut directive: Vec<&str> = Vec::new();
-    let mut locations = BTreeSet::new();
+    // Those of each block that is open: one within another may have what the other has too.
+    let mut locations = vec![BTreeSet::new()];
     for word in words {
         match word.as_str() {
             "{" => {
-                depth += 1;
                 let twice = match directive[..] {
                     ["upstream", name] => !upstreams.insert(name.to_owned()),
-                    ["location", ..] => !locations.insert(directive.join(" ")),
+                    ["location", ..] => locations
+                        .last_mut()
+                        .is_some_and(|block| !block.insert(directive.join(" "))),
                     _ => false,
                 };
+                locations.push(BTreeSet::new());
                 if twice {
                     let what = directive.join(" ");
                     return Err(format!("duplicate {what} in {}", path.display()));
@@ -121,10 +123,7 @@ fn one_of_each(
                 directive.clear();
             }
             "}" => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    locations.clear();
-                }
+                locations.pop();
                 directive.clear();
             }
             ";" => directive.clear(),

@@ -141,6 +141,7 @@ impl Machine {
             path: file
                 .map(|file| file.path.to_string_lossy().into_owned())
                 .unwrap_or_default(),
+            drop_ins: Vec::new(),
         }
     }
 

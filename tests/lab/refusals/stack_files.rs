@@ -33,7 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
             "\"10.0.0.5\"",
             "\"10.0.0.5/8\"",
             &["`10.0.0.5/8` has host bits", "counter.toml:24:"],
-            &["first address"],
+            &["`10.0.0.0/8`"],
         ),
         edited(
             "everybody allowed",

@@ -239,7 +239,7 @@ async fn a_panic_is_a_500_that_tells_nothing() {
             }
         }),
     );
-    let router = envelope::wrap(router, &Limits::default(), Arc::default());
+    let router = envelope::wrap(router, &Limits::default(), Arc::default(), &Metrics::new());
     let request = Request::get("/").body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     let body = problem(
@@ -259,7 +259,7 @@ async fn a_slow_handler_is_given_up() {
         timeout: Duration::from_millis(20),
         ..Limits::default()
     };
-    let router = envelope::wrap(router, &limits, Arc::default());
+    let router = envelope::wrap(router, &limits, Arc::default(), &Metrics::new());
     let request = Request::get("/").body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     assert_eq!(head(&response, "retry-after"), "1");

@@ -79,7 +79,16 @@ async fn the_description_is_whole() {
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["servers"][0]["url"], "/flask");
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
-    assert_eq!(paths, ["/api/count", "/api/ping", "/auth/login"]);
+    assert_eq!(
+        paths,
+        [
+            "/api/count",
+            "/api/ping",
+            "/auth/login",
+            "/auth/logout",
+            "/auth/refresh"
+        ]
+    );
     let schemas = document["components"]["schemas"].as_object().unwrap();
     for reference in document.to_string().split("#/components/schemas/").skip(1) {
         let name = reference.split('"').next().unwrap();

@@ -22,7 +22,7 @@ impl RedisServer {
         let acl = directory.join("users.acl");
         std::fs::write(
             &acl,
-            format!("user default off\nuser counter on >{password} ~visits +ping +incrby\n"),
+            format!("user default off\nuser counter on >{password} ~visits ~visits:* +ping +incrby +set +zadd +zrange +zremrangebyscore\n"),
         )
         .unwrap();
         let child = Command::new("redis-server")

@@ -16,9 +16,12 @@ async fn holds(open: impl Fn() -> Arc<dyn Store>) {
     assert_eq!(store.add(1).await, Ok(1));
     assert_eq!(store.add(5).await, Ok(6));
     assert_eq!(store.add(0).await, Ok(6));
+    ended_tokens_and_attempts(store.as_ref()).await;
     drop(store);
+    let kept = open().revoked(160).await.unwrap();
+    assert_eq!(kept, [("b".to_owned(), 200)], "the next process knows them");
 
-    let visits = Arc::new(Visits::start(open()));
+    let visits = Arc::new(Visits::start(open(), StoreTimes::new(&Metrics::new())));
     let calls = (0..2000).map(|_| {
         let visits = Arc::clone(&visits);
         tokio::spawn(async move { visits.increment().await.unwrap() })
@@ -37,6 +40,29 @@ async fn holds(open: impl Fn() -> Arc<dyn Store>) {
     // the writing task ends once nobody can ask it any more
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(open().add(0).await, Ok(2006));
+}
+
+async fn ended_tokens_and_attempts(store: &dyn Store) {
+    assert_eq!(store.revoked(0).await.unwrap(), []);
+    store.revoke("a", 100).await.unwrap();
+    store.revoke("b", 200).await.unwrap();
+    store.revoke("c", 150).await.unwrap();
+    let mut ended = store.revoked(100).await.unwrap();
+    ended.sort();
+    assert_eq!(
+        ended,
+        [("a".into(), 100), ("b".into(), 200), ("c".into(), 150)]
+    );
+    assert_eq!(
+        store.revoked(151).await.unwrap(),
+        [("b".to_owned(), 200)],
+        "what has expired is forgotten"
+    );
+    for count in 1..=3 {
+        assert_eq!(store.attempt("admin", 7).await, Ok(count));
+    }
+    assert_eq!(store.attempt("bob", 7).await, Ok(1));
+    assert_eq!(store.attempt("admin", 8).await, Ok(1), "a new window");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +152,10 @@ async fn a_full_redis_is_not_healthy() {
     let directory = tempfile::tempdir().unwrap();
     let more = ["--maxmemory", "1", "--maxmemory-policy", "noeviction"];
     let server = RedisServer::start(directory.path(), PASSWORD, &more);
-    let visits = Visits::start(redis(&server.socket, PASSWORD));
+    let visits = Visits::start(
+        redis(&server.socket, PASSWORD),
+        StoreTimes::new(&Metrics::new()),
+    );
     visits.ping().await.unwrap();
     assert!(matches!(
         visits.increment().await,
