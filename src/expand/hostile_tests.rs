@@ -201,6 +201,7 @@ fn facts() -> Facts {
         ipv4: true,
         ipv6: true,
         nginx: Some(NginxVersion(1, 26, 3)),
+        binary: "/usr/local/bin/tavernctl".into(),
         ..Facts::default()
     }
 }
