@@ -13,6 +13,7 @@ pub mod json;
 pub mod key_ring;
 pub mod lifecycle;
 pub mod limit;
+pub mod memory;
 pub mod metrics;
 pub mod problem;
 pub mod request_id;

@@ -2,6 +2,7 @@
 
 mod amend;
 mod bugs;
+mod certificates;
 mod clock;
 mod confirmation;
 mod exactness;
