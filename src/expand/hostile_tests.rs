@@ -98,7 +98,7 @@ fn places() -> Vec<Place> {
         place("zzaccount", "ann", nothing),
         place("192.0.2.78", "", nothing),
         place("192.0.2.78", "10.0.0.5", nothing),
-        place("/zzto", "", nothing),
+        place("/zzto", "", address),
         place("/zzto", "/", address),
         place("/zzto", "https://b.example/", address),
         place("zzcaller", "", nothing),
