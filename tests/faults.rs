@@ -291,6 +291,29 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         ],
     ),
     (
+        43,
+        "an empty allowlist",
+        &["lists_that_would_let_everybody_in_are_refused"],
+    ),
+    (
+        44,
+        "everybody on the allowlist, host bits, IPv4 as IPv6",
+        &[
+            "lists_that_would_let_everybody_in_are_refused",
+            "everybody_is_seen_however_it_is_written",
+            "the_rule_and_nginxs_file_agree",
+        ],
+    ),
+    (
+        45,
+        "behind a proxy every client has one address",
+        &[
+            "a_proxy_that_nobody_listed_is_seen_in_the_log",
+            "a_hop_that_is_allowed_itself_is_doubtful",
+            "debian_12_lets_in_who_the_rules_let_in",
+        ],
+    ),
+    (
         46,
         "an app's socket that is missing, stale or of another mode",
         &["debian_12_sites_of_every_kind"],
@@ -329,6 +352,22 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         ],
     ),
     (
+        51,
+        "host names that nginx takes and nobody means",
+        &[
+            "three_hundred_hostile_values_reach_no_file",
+            "names_in_other_scripts_are_what_dns_has_of_them",
+        ],
+    ),
+    (
+        52,
+        "paths with variables, quotes, dots",
+        &[
+            "three_hundred_hostile_values_reach_no_file",
+            "raw_control_characters_are_refused_at_their_place",
+        ],
+    ),
+    (
         53,
         "a header value with `$`",
         &[
@@ -364,6 +403,31 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         58,
         "HTTP/2 streams that are reset at once",
         &["debian_12_serves_on_through_slow_and_rude_clients"],
+    ),
+    (
+        59,
+        "request smuggling shapes",
+        &[
+            "debian_12_refuses_raw_requests_and_serves_others",
+            "debian_13_refuses_raw_requests_and_serves_others",
+            "two_lengths_and_oversize_are_refused_by_the_app_itself",
+        ],
+    ),
+    (
+        60,
+        "oversized header, body, address",
+        &[
+            "debian_12_refuses_raw_requests_and_serves_others",
+            "two_lengths_and_oversize_are_refused_by_the_app_itself",
+        ],
+    ),
+    (
+        61,
+        "a client sends X-Forwarded-*",
+        &[
+            "debian_12_refuses_raw_requests_and_serves_others",
+            "a_visitors_word_on_who_they_are_is_taken_from_listed_hops_only",
+        ],
     ),
     (
         72,
@@ -600,9 +664,7 @@ const TABLE: &[(u32, &str, &[&str])] = &[
 #[test]
 fn every_row_is_there_once() {
     let rows: Vec<u32> = TABLE.iter().map(|(row, ..)| *row).collect();
-    let wanted: Vec<u32> = (1..=42)
-        .chain(46..=50)
-        .chain(53..=58)
+    let wanted: Vec<u32> = (1..=61)
         .chain(72..=83)
         .chain(98..=102)
         .chain(106..=122)

@@ -6,6 +6,8 @@
     reason = "tests"
 )]
 
+#[path = "lab/access.rs"]
+mod access;
 #[path = "lab/adopt.rs"]
 mod adopt;
 #[path = "lab/apt.rs"]

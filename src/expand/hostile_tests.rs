@@ -98,7 +98,7 @@ fn places() -> Vec<Place> {
         place("zzaccount", "ann", nothing),
         place("192.0.2.78", "", nothing),
         place("192.0.2.78", "10.0.0.5", nothing),
-        place("/zzto", "", nothing),
+        place("/zzto", "", address),
         place("/zzto", "/", address),
         place("/zzto", "https://b.example/", address),
         place("zzcaller", "", nothing),
@@ -201,6 +201,7 @@ fn facts() -> Facts {
         ipv4: true,
         ipv6: true,
         nginx: Some(NginxVersion(1, 26, 3)),
+        binary: "/usr/local/bin/tavernctl".into(),
         ..Facts::default()
     }
 }

@@ -60,8 +60,21 @@ fn in_ascii(text: &str) -> Option<String> {
         Some(labels) => ("*.", labels),
         None => ("", text),
     };
+    // Letters that nobody sees would be dropped: a name is what it looks like.
+    if labels.chars().any(is_invisible) {
+        return None;
+    }
     let ascii = idna::domain_to_ascii_strict(labels).ok()?;
     Some(format!("{star}{ascii}"))
+}
+
+fn is_invisible(c: char) -> bool {
+    matches!(
+        u32::from(c),
+        0xad | 0x34f | 0x61c | 0x115f..=0x1160 | 0x17b4..=0x17b5 | 0x180b..=0x180f | 0x200b..=0x200f
+            | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfff8
+            | 0xe0000..=0xe0fff
+    )
 }
 
 impl std::fmt::Display for HostPattern {

@@ -7,6 +7,7 @@ import sys
 import time
 
 HOST = ("127.0.0.1", 443)
+SMALL = sys.argv[1] == "slow-read"
 
 
 def door(kind, source=None):
@@ -17,6 +18,8 @@ def door(kind, source=None):
         return raw
     raw = socket.socket()
     raw.settimeout(20)
+    if SMALL:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     if source:
         raw.bind((source, 0))
     if kind == "plain":
@@ -111,13 +114,12 @@ def slow_body():
 
 
 def slow_read():
-    """Asks for a page over and over and reads nothing."""
-    ask = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200
+    """Asks for a large file and reads nothing of it."""
+    ask = b"GET /open/large HTTP/1.1\r\nHost: localhost\r\n\r\n"
     sockets, begun = [], time.time()
     for _ in range(100):
         try:
             connection = door("tls")
-            connection.settimeout(0.2)
             sockets.append(connection)
             connection.sendall(ask)
         except OSError:
