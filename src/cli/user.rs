@@ -107,10 +107,10 @@ fn with_password(host: &Host, asked: &WithPassword, adds: bool, printer: &Printe
         None => must_have(&named.stack, &door, &account)?,
     }
     let given = asked.from.get(account.as_str())?;
-    let (word, said) = if adds {
-        ("add", "now opens")
+    let (word, how) = if adds {
+        ("add", "now")
     } else {
-        ("passwd", "opens with the new password")
+        ("passwd", "with the new password")
     };
     let change = Change {
         named,
@@ -128,7 +128,7 @@ fn with_password(host: &Host, asked: &WithPassword, adds: bool, printer: &Printe
     };
     prove(host, &stack, &door, account.as_str(), &given.password)?;
     printer.out(&format!(
-        "`{account}` {said} {door} of stack {}.",
+        "`{account}` opens {door} of stack {} {how}.",
         stack.name
     ));
     if given.is_generated {

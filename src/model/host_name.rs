@@ -27,7 +27,13 @@ impl FromStr for HostPattern {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self::Address(address));
         }
-        let lower = in_ascii(text).unwrap_or_else(|| text.to_ascii_lowercase());
+        let lower = text.to_ascii_lowercase();
+        let is_coded = lower.split('.').any(|label| label.starts_with("xn--"));
+        let lower = if lower.is_ascii() && !is_coded {
+            lower
+        } else {
+            in_ascii(text).ok_or_else(|| not_a_name(text))?
+        };
         let labels = lower.strip_prefix("*.").unwrap_or(&lower);
         let label_ok = |label: &str| {
             !label.is_empty()
@@ -46,12 +52,16 @@ impl FromStr for HostPattern {
         if lower.len() <= 253 && labels.split('.').all(label_ok) && !numeric_end {
             Ok(Self::Dns(lower))
         } else {
-            Err(Refused::new(
-                format!("`{}` is not a host name", text.escape_default()),
-                HELP,
-            ))
+            Err(not_a_name(text))
         }
     }
+}
+
+fn not_a_name(text: &str) -> Refused {
+    Refused::new(
+        format!("`{}` is not a host name", text.escape_default()),
+        HELP,
+    )
 }
 
 /// A name in another script as DNS has it (IDNA 2008 by UTS 46); nothing if there is no such form.
