@@ -13,6 +13,7 @@ mod front;
 mod login;
 mod nginx;
 mod passwords;
+mod proxy;
 mod redis;
 pub mod render;
 mod unit;
@@ -26,6 +27,7 @@ use std::time::Instant;
 pub use explain::{Explained, Question};
 pub use finding::{Finding, Report, Verdict};
 pub use login::{Login, try_login};
+pub use proxy::{Doubt, doubts};
 
 use crate::host::Host;
 use crate::model::{Layout, Name};
@@ -107,6 +109,7 @@ pub fn run(host: &Host, stacks: &[Stack], site: &Setting) -> Report {
             web::probe(host, stacks, site, &leaves)
         }));
         findings.extend(disk::probe(host, &disks(site)));
+        findings.extend(proxy::probe(host, stacks, site));
         findings.extend(running.into_iter().flat_map(Running::finish));
         findings
     });

@@ -4,6 +4,7 @@ mod access;
 mod allow;
 mod amend;
 mod app;
+mod cert;
 mod change;
 mod check;
 mod confirm;
@@ -73,6 +74,8 @@ enum Verb {
     Hold(hold::Arguments),
     /// Keep a change that was applied with `--confirm-within`
     Confirm(confirm::Arguments),
+    /// Certificates: show, renew, revoke
+    Cert(cert::Arguments),
     /// Change who may see a site by their address
     Allow(allow::Arguments),
     /// Change who may log in, and their passwords
@@ -215,6 +218,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Hold(arguments) => hold::run(&arguments, printer),
         Verb::Confirm(arguments) => confirm::run(&arguments, printer),
         Verb::Revert(arguments) => revert::run(&arguments, printer),
+        Verb::Cert(arguments) => cert::run(&arguments, printer),
         Verb::Allow(arguments) => allow::run(&arguments, printer),
         Verb::User(arguments) => user::run(&arguments, printer),
         Verb::Access(arguments) => access::run(&arguments, printer),

@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::change::shown;
 use super::{Answer, FOUND, Printer, image, require_host};
+use crate::check::{Setting, doubts};
 use crate::engine::{Engine, Request, Silent};
 use crate::host::{Host, raise_open_files};
 use crate::plan::{self, Diffs};
@@ -58,6 +59,10 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         printer.json(&proposal.plan);
     } else {
         printer.out(&shown(&proposal.plan, Diffs::All));
+        for doubt in doubts(&host, &proposal.stacks, &Setting::installed()) {
+            let (stack, path) = (doubt.stack, doubt.path);
+            printer.note(&format!("note: site {path} of {stack}: {}", doubt.what));
+        }
     }
     Ok(ExitCode::from(if proposal.plan.is_empty() {
         0

@@ -51,7 +51,13 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
 
 fn previous(host: &Host) -> Result<u64, Failure> {
     let engine = Engine::new(host, &Silent);
-    let now = engine.receipt()?.generation;
+    let mut now = engine.receipt()?.generation;
+    // What a timer renewed is nothing to go back from.
+    while let Ok(about) = engine.about(now)
+        && matches!(about.verb, crate::engine::Verb::Renew { .. })
+    {
+        now -= 1;
+    }
     let earlier = engine.generations()?.into_iter().filter(|n| *n < now).max();
     earlier.ok_or_else(|| {
         Failure::new(

@@ -97,6 +97,7 @@ impl Engine<'_> {
                 .map_err(|error| failed_step(step, error))?;
             journal.done(step.id.clone());
             self.prove_firewall(plan, step)?;
+            self.prove_certificates(plan, step)?;
         }
         Ok(())
     }
@@ -176,6 +177,7 @@ impl Engine<'_> {
     /// Clears away what no generation speaks of any more. The run is recorded by then and has not failed if this does.
     fn collect(&self, receipt: &Receipt) -> Result<(), EngineError> {
         self.collect_pairs(receipt)?;
+        self.collect_acme(receipt)?;
         self.collect_blobs(receipt)?;
         self.collect_generations(receipt.generation)
     }
@@ -249,6 +251,9 @@ impl Engine<'_> {
             },
             Resource::Container(container) => self.apply_container(container, step.change.action),
             Resource::Unit(unit) => self.apply_unit(unit, step.change.action),
+            Resource::Nginx(tree) if step.change.action == Action::Restart => {
+                self.reload_nginx(tree)
+            }
             Resource::Nginx(tree) => self.apply_nginx(tree),
             Resource::Opening(opening) => Ok(self.host.firewall.open(opening.port)?),
         }

@@ -9,7 +9,7 @@ use crate::model::Mode;
 use crate::resource::{NginxTree, Owner};
 
 /// How long the running nginx may take to serve what it was told to: old workers end, new ones start.
-const PROOF_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const PROOF_LIMIT: Duration = Duration::from_secs(10);
 
 impl Engine<'_> {
     /// Tests the tree beside the live one, puts it in place, has nginx read it, and asks over HTTP whether it did.
@@ -56,6 +56,14 @@ impl Engine<'_> {
             }
         }
         result
+    }
+
+    /// Has nginx read again what is there: its own files are as they should be, what they name has changed.
+    pub(super) fn reload_nginx(&self, tree: &NginxTree) -> Result<(), EngineError> {
+        self.host.nginx.test(&tree.ports)?;
+        let reports = self.host.systemd.reports(&["nginx.service"])?;
+        self.tell_nginx(reports.first().is_some_and(|r| r.active == "active"))?;
+        self.prove(tree)
     }
 
     fn place_and_prove(

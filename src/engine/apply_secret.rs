@@ -2,7 +2,7 @@ use super::apply::Gains;
 use super::{Engine, EngineError};
 use crate::mint;
 use crate::model::Mode;
-use crate::resource::{Action, Certificate, Htpasswd, Owner, Secret, SecretKind};
+use crate::resource::{Action, Htpasswd, Owner, Secret, SecretKind};
 
 /// An account that this run made. Shown once, then only in the passwords file.
 #[derive(Clone)]
@@ -184,38 +184,5 @@ impl Engine<'_> {
             .host
             .files
             .write(path, text.as_bytes(), Mode(0o600), &Owner::root())?)
-    }
-
-    /// Makes a pair in a directory of its own, then points the link at it: nginx sees the old pair or the new one.
-    pub(super) fn apply_certificate(&self, certificate: &Certificate) -> Result<(), EngineError> {
-        let files = &self.host.files;
-        let pair = mint::self_signed(&certificate.names, certificate.days, self.host.clock.now())?;
-        let serial = mint::read_certificate(pair.certificate.as_bytes())?
-            .serial
-            .replace(':', "");
-        let stem = certificate
-            .path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let name = format!("{stem}.{}", serial.get(..16).unwrap_or(&serial));
-        let directory = certificate.path.with_file_name(&name);
-        files.make_directory(&directory, Mode(0o700), &Owner::root())?;
-        files.write(
-            &directory.join("key.pem"),
-            pair.key.as_bytes(),
-            Mode(0o600),
-            &Owner::root(),
-        )?;
-        files.write(
-            &directory.join("fullchain.pem"),
-            pair.certificate.as_bytes(),
-            Mode(0o644),
-            &Owner::root(),
-        )?;
-        // The pair before it stays until the run is over: it may be wanted back.
-        files.link(&certificate.path, std::path::Path::new(&name))?;
-        Ok(())
     }
 }

@@ -24,6 +24,11 @@ pub enum Verb {
     },
     /// What differs from the applied generation is put back.
     Revert,
+    /// A certificate is renewed, and nothing else.
+    Renew {
+        /// Of this stack.
+        stack: String,
+    },
     /// Apps get a new signing key.
     RotateKeys {
         /// Those that were named; all if none was.
@@ -56,6 +61,7 @@ impl std::fmt::Display for Verb {
             Self::Install => "install",
             Self::Rollback { .. } => "rollback",
             Self::Revert => "drift --revert",
+            Self::Renew { .. } => "cert renew",
             Self::RotateKeys { .. } => "secret rotate",
             Self::Amend { what } => what,
             Self::Uninstall { .. } | Self::UninstallStacks { .. } => "uninstall",

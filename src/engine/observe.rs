@@ -6,9 +6,9 @@ use crate::expand;
 use crate::host::{HostError, UnitReport};
 use crate::mint;
 use crate::resource::{
-    AliasState, Certificate, CertificateState, Container, ContainerState, Content, Desired,
-    HtpasswdState, NginxState, NginxTree, Observed, PathState, Resource, ResourceId,
-    RunningContainer, Secret, SecretKind, SecretState, Unit, UnitState, VolumeState,
+    AliasState, Container, ContainerState, Content, Desired, HtpasswdState, NginxState, NginxTree,
+    Observed, PathState, Resource, ResourceId, RunningContainer, Secret, SecretKind, SecretState,
+    Unit, UnitState, VolumeState,
 };
 
 impl Engine<'_> {
@@ -157,41 +157,6 @@ impl Engine<'_> {
             private: mode.0 & 0o077 == 0 && owner.user == "root",
             usable,
             rotation: None,
-        })
-    }
-
-    fn look_at_certificate(
-        &self,
-        certificate: &Certificate,
-    ) -> Result<CertificateState, EngineError> {
-        let read = |name: &str| self.host.files.read(&certificate.path.join(name));
-        let (Some(chain), Some(key)) = (read("fullchain.pem")?, read("key.pem")?) else {
-            return Ok(CertificateState::Absent);
-        };
-        let info = match mint::read_certificate(&chain) {
-            Ok(info) => info,
-            Err(error) => return Ok(CertificateState::Broken(error.to_string())),
-        };
-        if !info.is_own {
-            return Ok(match mint::key_fits(&chain, &key) {
-                Ok(true) => CertificateState::Foreign,
-                _ => CertificateState::ForeignBroken,
-            });
-        }
-        match mint::key_fits(&chain, &key) {
-            Ok(true) => {}
-            Ok(false) => {
-                return Ok(CertificateState::Broken(
-                    "the key does not fit the certificate".into(),
-                ));
-            }
-            Err(error) => return Ok(CertificateState::Broken(error.to_string())),
-        }
-        let now = self.host.clock.now();
-        Ok(CertificateState::Present {
-            names: info.names,
-            days_left: (info.not_after - now).whole_days(),
-            begun: info.not_before <= now,
         })
     }
 

@@ -38,6 +38,7 @@ impl Engine<'_> {
         }
         self.release_is_known()?;
         self.clock_is_sane()?;
+        self.owner_pairs_are_sound(plan)?;
         self.room_is_left(plan)?;
         self.ports_are_free(plan)?;
         self.nginx_is_sound(plan)?;

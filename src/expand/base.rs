@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use minijinja::context;
 
 use super::emit::{EmitError, emit};
-use super::{app, container, pages};
+use super::{app, certificate, container, pages};
 use crate::model::{Facts, Layout, Mode, UfwFacts};
 use crate::resource::{
     Binary, Content, Desired, Directory, File, Group, Keep, Link, Owner, Package, Resource,
@@ -115,7 +115,14 @@ fn accounts_and_sockets(stacks: &[Stack], layout: &Layout) -> Result<Vec<Desired
                 .map(|name| Resource::Group(Group { name })),
         );
     }
-    let text = emit("tmpfiles.conf", &context! { run, containers => rows })?;
+    let challenges = certificate::challenges(stacks, layout);
+    let at_boot = challenges
+        .is_some()
+        .then(|| layout.challenges().to_string_lossy().into_owned());
+    let text = emit(
+        "tmpfiles.conf",
+        &context! { run, containers => rows, challenges => at_boot },
+    )?;
     desired.push(managed("/etc/tmpfiles.d/tavern.conf".into(), 0o644, text));
     desired.push(Resource::Directory(Directory {
         path: layout.run.clone(),
@@ -132,6 +139,7 @@ fn accounts_and_sockets(stacks: &[Stack], layout: &Layout) -> Result<Vec<Desired
             keep: Keep::Managed,
         })
     }));
+    desired.extend(challenges);
     Ok(desired.into_iter().map(Desired::from).collect())
 }
 

@@ -91,6 +91,16 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../units/revert.timer"),
     ),
     (
+        "renew.service",
+        Language::Systemd,
+        include_str!("../../units/renew.service"),
+    ),
+    (
+        "renew.timer",
+        Language::Systemd,
+        include_str!("../../units/renew.timer"),
+    ),
+    (
         "logrotate.conf",
         Language::Plain,
         include_str!("../../provision/logrotate.conf"),

@@ -4,6 +4,7 @@
 
 mod app;
 mod base;
+mod certificate;
 mod container;
 mod emit;
 mod nginx;
@@ -14,7 +15,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use crate::model::{Facts, Layout};
-use crate::resource::{Certificate, Desired, Resource};
+use crate::resource::{Desired, Resource};
 use crate::stack::Stack;
 
 pub use app::base_path;
@@ -45,9 +46,6 @@ impl Edge {
     }
 }
 
-/// Days a self-signed certificate lives; browsers refuse more than 398.
-const CERTIFICATE_DAYS: u16 = 397;
-
 /// All that the host must have for these stacks, in the order it is made.
 ///
 /// # Errors
@@ -59,14 +57,16 @@ pub fn expand(
     edge: &Edge,
 ) -> Result<Vec<Desired>, EmitError> {
     let mut desired = base::resources(stacks, facts, layout)?;
+    desired.extend(certificate::local_ca(stacks, facts, layout));
     for stack in stacks {
         desired.extend(pages::seeds(stack, layout));
         desired.extend(container::resources(stack, layout)?);
         desired.extend(app::resources(stack, facts, layout)?);
-        desired.push(certificate(stack, facts, layout));
+        desired.push(certificate::of(stack, facts, layout));
         desired.extend(nginx::password_files(stack, layout));
         desired.extend(nginx::log_files(stack, layout));
     }
+    desired.extend(certificate::renewal(stacks, facts, layout)?);
     desired.extend(base::openings(stacks, facts));
     desired.extend(nginx::logrotate(stacks, layout)?);
     desired.extend(nginx::unit_drop_in(layout)?);
@@ -98,33 +98,7 @@ fn once_each(desired: Vec<Desired>) -> Vec<Desired> {
     once
 }
 
-fn certificate(stack: &Stack, facts: &Facts, layout: &Layout) -> Desired {
-    let certificate = Certificate {
-        path: layout.certificate(&stack.name),
-        names: certificate_names(stack, facts),
-        days: CERTIFICATE_DAYS,
-    };
-    Desired {
-        resource: Resource::Certificate(certificate),
-        restarts: vec![nginx::id()],
-    }
-}
-
-/// The stack's names; for a stack that answers to any name, all that the host is known by.
-fn certificate_names(stack: &Stack, facts: &Facts) -> Vec<String> {
-    if !stack.is_default_server() {
-        return stack.hosts.iter().map(ToString::to_string).collect();
-    }
-    let hostname = facts.hostname.to_ascii_lowercase();
-    let is_dns = matches!(hostname.parse(), Ok(crate::model::HostPattern::Dns(_)));
-    let mut names: Vec<String> = is_dns.then_some(hostname).into_iter().collect();
-    names.push("localhost".to_owned());
-    names.extend(["127.0.0.1", "::1"].map(str::to_owned));
-    names.extend(facts.addresses.iter().map(ToString::to_string));
-    let mut seen = std::collections::BTreeSet::new();
-    names.retain(|name| seen.insert(name.clone()));
-    names
-}
-
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,9 @@
 //! Everything else in Tavern is data; what happens on the host happens through a [`Host`].
 
 mod accounts;
+mod acme;
+mod acme_client;
+mod acme_error;
 mod children;
 mod clock;
 mod docker;
@@ -39,6 +42,8 @@ mod systemd;
 mod systemd_many;
 
 pub use accounts::{Accounts, RealAccounts};
+pub use acme::{Acme, AcmeAccount, AcmeError, HttpChallenge, RenewalWindow, Serve};
+pub use acme_client::RealAcme;
 pub use children::{Child, listen, tether};
 pub use clock::{Clock, RealClock, Uptime};
 pub use docker::{ContainerSpec, Docker, FoundContainer, FoundVolume};
@@ -90,6 +95,8 @@ pub struct Host {
     pub clock: Box<dyn Clock>,
     /// Who is logged in.
     pub logins: Box<dyn Logins>,
+    /// Authorities that sign certificates.
+    pub acme: Box<dyn Acme>,
 }
 
 impl Host {
@@ -108,6 +115,7 @@ impl Host {
             http: Box::new(RealHttp),
             clock: Box::new(RealClock),
             logins: Box::new(RealLogins),
+            acme: Box::new(RealAcme),
         }
     }
 }

@@ -1,13 +1,14 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::nginx_rivals::{rivals, stale};
 use super::port_hold::PortHold;
 use super::{
-    Files as _, HostError, Invocation, NginxSetup, Processes as _, RealFiles, RealProcesses,
+    Door, Files as _, HostError, Http as _, Invocation, NginxSetup, Processes as _, RealFiles,
+    RealHttp, RealProcesses, Request,
 };
 use crate::model::NginxVersion;
 use crate::resource::{NginxTree, Rival};
@@ -45,6 +46,9 @@ pub trait Nginx: Send + Sync {
 
     /// The generation the running nginx answers with.
     fn generation(&self, port: u16) -> Option<String>;
+
+    /// The certificate (DER) that the running nginx shows on loopback to who asks for `name`, or for none.
+    fn shown(&self, port: u16, name: Option<&str>) -> Option<Vec<u8>>;
 
     /// Enabled sites of others that would take our requests.
     ///
@@ -123,6 +127,19 @@ impl Nginx for RealNginx {
         let (head, body) = answer.split_once("\r\n\r\n")?;
         head.split(' ').nth(1).filter(|status| *status == "200")?;
         Some(body.trim().to_owned())
+    }
+
+    fn shown(&self, port: u16, name: Option<&str>) -> Option<Vec<u8>> {
+        let loopbacks: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let requests = loopbacks.map(|address| {
+            let door = Door::Tls {
+                address: SocketAddr::from((address, port)),
+                name: name.map(str::to_owned),
+            };
+            Request::get(door, GENERATION_PATH)
+        });
+        let mut answers = RealHttp.send_all(&requests).into_iter();
+        answers.find_map(|answer| answer.ok()?.certificate)
     }
 
     fn rivals(&self, tree: &NginxTree) -> Result<Vec<Rival>, HostError> {

@@ -212,6 +212,7 @@ impl Host {
             net: Box::new(Closed),
             http: Box::new(Closed),
             clock: Box::new(RealClock),
+            acme: Box::new(super::RealAcme),
             logins: Box::new(Closed),
         }
     }

@@ -47,6 +47,10 @@ impl Nginx for RootedNginx {
         None
     }
 
+    fn shown(&self, _port: u16, _name: Option<&str>) -> Option<Vec<u8>> {
+        None
+    }
+
     fn rivals(&self, _tree: &NginxTree) -> Result<Vec<Rival>, HostError> {
         Err(closed())
     }

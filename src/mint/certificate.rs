@@ -42,6 +42,8 @@ pub struct Pair {
 pub struct CertificateInfo {
     /// Names and addresses it covers.
     pub names: Vec<String>,
+    /// Names and addresses it may vouch for, if it is an authority that is bound to some.
+    pub permitted: Vec<String>,
     /// Begin of its life.
     pub not_before: OffsetDateTime,
     /// End of its life.
@@ -152,8 +154,21 @@ pub fn read_certificate(pem: &[u8]) -> Result<CertificateInfo, MintError> {
                 _ => (signer, own),
             }
         });
+    let mut permitted = Vec::new();
+    if let Ok(Some(constraints)) = parsed.name_constraints() {
+        for subtree in constraints.value.permitted_subtrees.iter().flatten() {
+            match &subtree.base {
+                GeneralName::DNSName(name) => permitted.push((*name).to_owned()),
+                // An address, then its mask.
+                GeneralName::IPAddress(bytes) => permitted
+                    .extend(address(&bytes[..bytes.len() / 2]).map(|address| address.to_string())),
+                _ => {}
+            }
+        }
+    }
     Ok(CertificateInfo {
         names,
+        permitted,
         issuer: parsed.issuer().to_string(),
         signer: key_ids.0,
         key_id: key_ids.1,

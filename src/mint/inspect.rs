@@ -450,3 +450,6 @@ fn covered(info: &CertificateInfo, leaf: &X509Certificate<'_>, name: &str) -> Re
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,21 @@ impl Layout {
         self.etc.join("tls").join(stack.as_str())
     }
 
+    /// The CA of this host: a link to the pair in use.
+    pub fn local_ca(&self) -> PathBuf {
+        self.etc.join("local-ca")
+    }
+
+    /// What an ACME authority and `stack` have to do with each other: account, notes, what waits to be taken up.
+    pub fn acme(&self, stack: &Name) -> PathBuf {
+        self.state.join("acme").join(stack.as_str())
+    }
+
+    /// Where an ACME authority finds the proof that a name is ours; nginx's workers read it.
+    pub fn challenges(&self) -> PathBuf {
+        self.run.join("acme")
+    }
+
     /// The password file of a site; nginx's workers read it, so it is not below `credentials`.
     pub fn htpasswd(&self, stack: &Name, site: &Name) -> PathBuf {
         self.etc.join("htpasswd").join(format!("{stack}-{site}"))

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use certificate::{Certificate, CertificateState};
+pub use certificate::{Certificate, CertificateState, Origin, Signer};
 pub use change::{Action, Change, Claim, TextChange};
 pub use container::{Container, ContainerState, Mount, RunningContainer, Volume, VolumeState};
 pub use firewall::Opening;

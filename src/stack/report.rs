@@ -101,6 +101,12 @@ fn in_toml_words(message: &str) -> String {
         .replace("expected a map", "expected a table")
 }
 
+/// What the file has may not move a cursor, nor turn the order of what is read.
+fn is_not_for_terminals(c: char) -> bool {
+    (c.is_control() && c != '\n')
+        || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 impl std::fmt::Display for StackError {
     /// The sentence, then the line with a caret below the fault.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -120,6 +126,7 @@ impl std::fmt::Display for StackError {
                 .annotation(AnnotationKind::Primary.span(start..first_line)),
         )];
         let text = Renderer::plain().render(&report);
-        f.write_str(text.strip_prefix("error: ").unwrap_or(&text))
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        f.write_str(&text.replace(is_not_for_terminals, "\u{fffd}"))
     }
 }

@@ -4,7 +4,7 @@ use super::place::Writer;
 use super::{APP_PASSWORD, SITE_PASSWORD, UpError};
 use crate::mint;
 use crate::model::Mode;
-use crate::resource::{Certificate, Htpasswd, Secret, SecretKind};
+use crate::resource::{Certificate, Htpasswd, Secret, SecretKind, Signer};
 
 /// Days below which a certificate that is there is made anew.
 const LEAST_DAYS: i64 = 30;
@@ -57,20 +57,28 @@ impl Writer<'_> {
             certificate.path.join("fullchain.pem"),
             certificate.path.join("key.pem"),
         );
+        // In the foreground nobody else signs: a CA, an authority or the owner's files are for the host.
+        if certificate.signer == Signer::Authority {
+            return Ok(());
+        }
+        let loopback = ["localhost", "127.0.0.1", "::1"]
+            .map(str::to_owned)
+            .to_vec();
+        let names = match certificate.names.is_empty() {
+            true => &loopback,
+            false => &certificate.names,
+        };
         let now = self.host.clock.now();
         if let (Some(chain), Some(key)) = (files.read(&chain)?, files.read(&key)?)
             && let Ok(info) = mint::read_certificate(&chain)
             && mint::key_fits(&chain, &key).unwrap_or(false)
             && info.not_before <= now
             && (info.not_after - now).whole_days() >= LEAST_DAYS
-            && certificate
-                .names
-                .iter()
-                .all(|name| info.names.contains(name))
+            && names.iter().all(|name| info.names.contains(name))
         {
             return Ok(());
         }
-        let pair = mint::self_signed(&certificate.names, certificate.days, now)?;
+        let pair = mint::self_signed(names, certificate.days, now)?;
         self.directory(&certificate.path, Mode(0o700))?;
         self.file(&key, pair.key.as_bytes(), Mode(0o600))?;
         self.file(&chain, pair.certificate.as_bytes(), Mode(0o644))

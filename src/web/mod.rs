@@ -7,6 +7,7 @@ pub mod allowance;
 pub mod credential;
 pub mod doorway;
 pub mod envelope;
+pub mod framing;
 pub mod health;
 pub mod json;
 pub mod key_ring;

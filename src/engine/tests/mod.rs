@@ -1,6 +1,8 @@
 //! The engine on a machine in memory.
 
+mod amend;
 mod bugs;
+mod certificates;
 mod clock;
 mod confirmation;
 mod exactness;

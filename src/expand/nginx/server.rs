@@ -8,7 +8,7 @@ use super::site::{site_values, upstream_name, zone};
 use super::{errors, headers};
 use crate::expand::Edge;
 use crate::model::{Facts, HostPattern, Layout, NginxVersion};
-use crate::stack::{HTTPS_PORT, Limits, Site, Stack};
+use crate::stack::{HTTPS_PORT, Issuer, Limits, Site, Stack};
 
 /// What the template of a stack's servers is filled with. `others` are the other stacks of the host.
 pub(super) fn stack_values(
@@ -50,6 +50,7 @@ pub(super) fn stack_values(
         https_suffix => https_suffix(&ports),
         // Without nginx the plan is for a release that is current.
         http2_on_listen => !facts.nginx.unwrap_or(NginxVersion(1, 25, 1)).has_http2_directive(),
+        challenges => matches!(stack.issuer, Issuer::Acme(_)).then(|| format!("{}/", at(layout.challenges()))),
         certificate => at(certificate.join("fullchain.pem")),
         key => at(certificate.join("key.pem")),
         logs => at(layout.logs.join(stack.name.as_str())),

@@ -5,6 +5,7 @@
 //! that runs.
 
 mod accounts;
+mod acme;
 mod docker;
 mod files;
 mod firewall;
@@ -78,6 +79,10 @@ pub(crate) struct Machine {
     pub(crate) questions: u64,
     /// How far the clock has been set back.
     pub(crate) set_back: std::time::Duration,
+    /// How far it has gone on.
+    pub(crate) gone_on: std::time::Duration,
+    /// The authority that anybody may ask.
+    pub(crate) authority: acme::Authority,
     effects: u64,
     trap: Option<(Trap, u64)>,
 }
@@ -132,6 +137,7 @@ impl MemoryHost {
             http: Box::new(self.clone()),
             clock: Box::new(self.clone()),
             logins: Box::new(self.clone()),
+            acme: Box::new(self.clone()),
         }
     }
 

@@ -80,7 +80,8 @@ fn no_such(invocation: &Invocation) -> HostError {
 
 impl Clock for MemoryHost {
     fn now(&self) -> OffsetDateTime {
-        time::macros::datetime!(2026-11-20 12:00 UTC) - self.machine().set_back
+        let machine = self.machine();
+        time::macros::datetime!(2026-11-20 12:00 UTC) - machine.set_back + machine.gone_on
     }
 
     fn uptime(&self) -> Result<Uptime, HostError> {

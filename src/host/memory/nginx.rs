@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use super::tree::{Node, Tree};
 use super::{Machine, MemoryHost};
 use crate::host::nginx::GENERATION_PATH;
-use crate::host::nginx_rivals::{is_included, rivals, servers, stale, words};
+use crate::host::nginx_rivals::{ForeignServer, is_included, rivals, servers, stale, words};
 use crate::host::{HostError, Nginx, NginxSetup};
 use crate::model::{Mode, NginxVersion};
 use crate::resource::{NginxTree, Owner, Rival};
@@ -60,6 +60,12 @@ fn read(tree: &Tree) -> Result<Serving, String> {
 }
 
 impl Serving {
+    /// Whether any file that was read has this text.
+    pub(super) fn says(&self, text: &str) -> bool {
+        let mut files = self.files.values();
+        files.any(|bytes| String::from_utf8_lossy(bytes).contains(text))
+    }
+
     /// Reads what directives name, and the marker.
     fn follow(&mut self, tree: &Tree, words: &[String]) -> Result<(), String> {
         for pair in words.windows(2) {
@@ -146,6 +152,20 @@ impl Machine {
     }
 }
 
+/// The certificate that a file's server on `port` names; our files have one each.
+fn certificate_of(
+    text: &str,
+    is_asked: impl Fn(&ForeignServer) -> bool,
+    port: u16,
+) -> Option<PathBuf> {
+    let mut servers = servers(text).into_iter();
+    servers.find(|server| server.ports.contains(&port) && is_asked(server))?;
+    let words = words(text);
+    let mut pairs = words.windows(2);
+    let named = pairs.find(|pair| pair[0] == "ssl_certificate")?;
+    Some(PathBuf::from(&named[1]))
+}
+
 impl Nginx for MemoryHost {
     fn version(&self) -> Option<NginxVersion> {
         self.look()
@@ -215,6 +235,27 @@ impl Nginx for MemoryHost {
 
     fn generation(&self, _port: u16) -> Option<String> {
         self.look().serving.as_ref()?.generation.clone()
+    }
+
+    fn shown(&self, port: u16, name: Option<&str>) -> Option<Vec<u8>> {
+        let machine = self.look();
+        let serving = machine.serving.as_ref()?;
+        // The server of that name, else the port's default.
+        let texts = || {
+            serving
+                .files
+                .values()
+                .map(|bytes| String::from_utf8_lossy(bytes))
+        };
+        let found = texts().find_map(|text| {
+            let is_asked = |own: &String| name.is_some_and(|name| own == name);
+            certificate_of(&text, |server| server.names.iter().any(is_asked), port)
+        });
+        let path = found.or_else(|| {
+            texts().find_map(|text| certificate_of(&text, |server| server.is_default, port))
+        })?;
+        let info = crate::mint::read_certificate(serving.files.get(&path)?).ok()?;
+        Some(info.der)
     }
 
     fn rivals(&self, tree: &NginxTree) -> Result<Vec<Rival>, HostError> {

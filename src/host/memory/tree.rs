@@ -34,6 +34,11 @@ impl Node {
         }
     }
 
+    /// Whether it is a file with just these bytes.
+    pub(super) fn has_bytes(&self, wanted: &[u8]) -> bool {
+        matches!(self, Self::File { bytes, .. } if bytes == wanted)
+    }
+
     fn directory() -> Self {
         Self::Directory {
             mode: Mode(0o755),
@@ -54,6 +59,7 @@ impl Tree {
         for path in [
             "/etc/systemd/system/multi-user.target.wants",
             "/etc/systemd/system/sockets.target.wants",
+            "/etc/systemd/system/timers.target.wants",
             "/etc/sysusers.d",
             "/etc/tmpfiles.d",
             "/run",

@@ -1,0 +1,160 @@
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::{Answer, Failure, Printer, require_host};
+use crate::engine::{CertificateReport, Engine, RenewRequest, Renewal, RenewalOutcome};
+use crate::host::{Host, raise_open_files};
+
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  sudo tavernctl cert show            who signed what, and for how long\n  \
+                        sudo tavernctl cert renew           order new certificates now\n  \
+                        sudo tavernctl cert renew --due     only those whose time has come; tavern-renew.timer does it twice a day\n  \
+                        sudo tavernctl cert revoke shop     its key was seen by others: take it back, and order another\n\n\
+                        Exit codes: 0 done, 1 error; the certificate in use stays."
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Who signed each stack's certificate, for which names, and for how long
+    Show(Show),
+    /// Make or order new certificates, and have nginx serve them
+    Renew(Renew),
+    /// Have the ACME authority take a certificate back, and order another
+    Revoke(Revoke),
+}
+
+#[derive(Args)]
+struct Show {
+    /// Of these stacks; of all if none is named
+    stacks: Vec<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Renew {
+    /// Of these stacks; of all if none is named
+    stacks: Vec<String>,
+    /// Only those whose time has come
+    #[arg(long)]
+    due: bool,
+}
+
+#[derive(Args)]
+struct Revoke {
+    /// The stack
+    stack: String,
+}
+
+pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
+    let host = Host::real();
+    require_host(&host, "cert")?;
+    raise_open_files();
+    let engine = Engine::new(&host, printer);
+    match &arguments.verb {
+        Verb::Show(show) => {
+            let reports = engine.certificates(&show.stacks)?;
+            if show.json {
+                printer.json(&reports);
+            } else {
+                printer.out(&shown(&reports));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Renew(renew) => {
+            let renewals = engine.renew(&RenewRequest {
+                stacks: renew.stacks.clone(),
+                force: !renew.due,
+            })?;
+            told(&renewals, printer)
+        }
+        Verb::Revoke(revoke) => {
+            let renewals = engine.revoke(&revoke.stack)?;
+            printer.out(&format!("{}: revoked", revoke.stack));
+            told(&renewals, printer)
+        }
+    }
+}
+
+/// What became of each, and whether all is well.
+fn told(renewals: &[Renewal], printer: &Printer) -> Answer {
+    let failed: Vec<_> = renewals
+        .iter()
+        .filter(|renewal| matches!(renewal.outcome, RenewalOutcome::Failed { .. }))
+        .collect();
+    for renewal in renewals {
+        printer.out(&line(renewal));
+    }
+    if failed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Failure::new(
+        match failed.len() {
+            1 => format!("the certificate of {} was not renewed", failed[0].stack),
+            number => format!("{number} certificates were not renewed"),
+        },
+        "those in use stay; `sudo tavernctl cert renew` tries again, and so does tavern-renew.timer",
+    ))
+}
+
+/// A renewal in words.
+pub(super) fn line(renewal: &Renewal) -> String {
+    let stack = &renewal.stack;
+    match &renewal.outcome {
+        RenewalOutcome::Renewed { reason } => format!("{stack}: renewed ({reason})"),
+        RenewalOutcome::NotDue { at: Some(at) } => {
+            format!("{stack}: not due before {}", at.date())
+        }
+        RenewalOutcome::NotDue { at: None } => format!("{stack}: nothing to renew"),
+        RenewalOutcome::Paused { until, error } => {
+            format!("{stack}: failed, not tried again before {until}: {error}")
+        }
+        RenewalOutcome::Failed { error, help } => {
+            let help = help.as_deref().unwrap_or("the one in use stays");
+            format!("{stack}: failed: {error}\n  help: {help}")
+        }
+    }
+}
+
+fn shown(reports: &[CertificateReport]) -> String {
+    let mut text = String::new();
+    for report in reports {
+        text.push_str(&format!("{}\n", report.stack));
+        let mut row = |name: &str, value: &str| {
+            if !value.is_empty() {
+                text.push_str(&format!("  {name:<12} {value}\n"));
+            }
+        };
+        row("issuer", &report.issuer);
+        row(
+            "signed by",
+            report.signed_by.as_deref().unwrap_or("nobody yet"),
+        );
+        row("names", &report.names.join(", "));
+        if let (Some(from), Some(to), Some(days)) =
+            (&report.not_before, &report.not_after, report.days_left)
+        {
+            row("life", &format!("{from} to {to}, {days} days left"));
+        }
+        row("serial", report.serial.as_deref().unwrap_or_default());
+        row(
+            "served",
+            match report.is_served {
+                Some(true) => "yes",
+                Some(false) => "no: nginx shows another one (`systemctl reload nginx`)",
+                None => "",
+            },
+        );
+        row("next", report.next.as_deref().unwrap_or_default());
+        row("error", report.error.as_deref().unwrap_or_default());
+        row("help", report.help.as_deref().unwrap_or_default());
+    }
+    text.trim_end().to_owned()
+}
