@@ -12,6 +12,8 @@ mod adopt;
 mod apt;
 #[path = "lab/bare.rs"]
 mod bare;
+#[path = "lab/certificates.rs"]
+mod certificates;
 #[path = "lab/change.rs"]
 mod change;
 #[path = "lab/confirm.rs"]

@@ -68,7 +68,13 @@ const NAME: &str = "shop.example.org";
 
 fn judged(world: &World, chain: &str, key: &str) -> Result<CertificateInfo, Flaw> {
     let roots = Some(world.root.pem.as_bytes());
-    inspect(chain.as_bytes(), key.as_bytes(), &[NAME.to_owned()], roots, now())
+    inspect(
+        chain.as_bytes(),
+        key.as_bytes(),
+        &[NAME.to_owned()],
+        roots,
+        now(),
+    )
 }
 
 fn leaf(world: &World) -> Signed {
@@ -81,7 +87,10 @@ fn a_good_pair_passes_also_with_line_ends_of_windows() {
     let leaf = leaf(&world);
     let chain = format!("{}{}", leaf.pem, world.middle.pem);
     assert_eq!(judged(&world, &chain, &leaf.key()).unwrap().names, [NAME]);
-    let (crlf, key) = (chain.replace('\n', "\r\n"), leaf.key().replace('\n', "\r\n"));
+    let (crlf, key) = (
+        chain.replace('\n', "\r\n"),
+        leaf.key().replace('\n', "\r\n"),
+    );
     assert!(judged(&world, &crlf, &key).is_ok());
     let wild = world.middle.signs(params("w", &["*.example.org"], false));
     let chain = format!("{}{}", wild.pem, world.middle.pem);
@@ -96,9 +105,15 @@ fn halves_of_two_pairs() {
     let world = World::new();
     let (one, other) = (leaf(&world), leaf(&world));
     let chain = format!("{}{}", one.pem, world.middle.pem);
-    assert_eq!(judged(&world, &chain, &other.key()).unwrap_err(), Flaw::OtherKey);
+    assert_eq!(
+        judged(&world, &chain, &other.key()).unwrap_err(),
+        Flaw::OtherKey
+    );
     assert!(matches!(judged(&world, &chain, "junk"), Err(Flaw::NoKey)));
-    assert!(matches!(judged(&world, "junk", &one.key()), Err(Flaw::NoCertificate)));
+    assert!(matches!(
+        judged(&world, "junk", &one.key()),
+        Err(Flaw::NoCertificate)
+    ));
     let swapped = judged(&world, &one.key(), &chain).unwrap_err();
     assert!(matches!(swapped, Flaw::NoKey | Flaw::NoCertificate));
 }
@@ -132,19 +147,36 @@ fn chains_that_browsers_stumble_over() {
     let (middle, root) = (&world.middle.pem, &world.root.pem);
     let flaw = |parts: &[&str]| judged(&world, &parts.concat(), &leaf.key()).unwrap_err();
     let alone = flaw(&[&leaf.pem]);
-    assert_eq!(alone, Flaw::Incomplete { signer: "Middle".into() });
+    assert_eq!(
+        alone,
+        Flaw::Incomplete {
+            signer: "Middle".into()
+        }
+    );
     assert_eq!(flaw(&[middle, &leaf.pem]), Flaw::WrongOrder);
-    assert!(matches!(flaw(&[&leaf.pem, middle, root]), Flaw::RootIncluded { .. }));
+    assert!(matches!(
+        flaw(&[&leaf.pem, middle, root]),
+        Flaw::RootIncluded { .. }
+    ));
     let stranger = World::new().middle.pem;
-    assert!(matches!(flaw(&[&leaf.pem, &stranger]), Flaw::NotItsSigner { .. }));
+    assert!(matches!(
+        flaw(&[&leaf.pem, &stranger]),
+        Flaw::NotItsSigner { .. }
+    ));
     // Of the right name, and another key.
     assert!(matches!(
         flaw(&[&leaf.pem, middle, &World::new().middle.pem]),
         Flaw::NotItsSigner { .. }
     ));
     let own = KeyPair::generate().unwrap();
-    let pem = params(NAME, &[NAME], false).self_signed(&own).unwrap().pem();
-    assert_eq!(judged(&world, &pem, &own.serialize_pem()).unwrap_err(), Flaw::SignsItself);
+    let pem = params(NAME, &[NAME], false)
+        .self_signed(&own)
+        .unwrap()
+        .pem();
+    assert_eq!(
+        judged(&world, &pem, &own.serialize_pem()).unwrap_err(),
+        Flaw::SignsItself
+    );
 }
 
 #[test]
@@ -156,9 +188,15 @@ fn names_it_does_not_have() {
         judged(&world, &chain, &leaf.key()).unwrap_err()
     };
     assert!(matches!(flaw(NAME, &[]), Flaw::CommonNameOnly { .. }));
-    assert!(matches!(flaw("x", &["other.example.org"]), Flaw::NotCovered { .. }));
+    assert!(matches!(
+        flaw("x", &["other.example.org"]),
+        Flaw::NotCovered { .. }
+    ));
     assert!(matches!(flaw("x", &["*.org"]), Flaw::WildcardDepth { .. }));
-    assert!(matches!(flaw("x", &["*.shop.example.org"]), Flaw::WildcardDepth { .. }));
+    assert!(matches!(
+        flaw("x", &["*.shop.example.org"]),
+        Flaw::WildcardDepth { .. }
+    ));
 }
 
 #[test]
@@ -171,7 +209,10 @@ fn certificates_for_something_else() {
     mail.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
     let mail = world.middle.signs(mail);
     let chain = format!("{}{}", mail.pem, world.middle.pem);
-    assert!(matches!(judged(&world, &chain, &mail.key()), Err(Flaw::OtherUse { .. })));
+    assert!(matches!(
+        judged(&world, &chain, &mail.key()),
+        Err(Flaw::OtherUse { .. })
+    ));
 }
 
 #[test]
@@ -211,35 +252,105 @@ fn weak_and_locked_ones_of_openssl() {
     let (key, chain) = (at("key.pem"), at("chain.pem"));
     let made = |kind: &str, digest: &str| {
         openssl(&[
-            "req", "-x509", "-newkey", kind, "-nodes", "-keyout", &key, "-out", &chain, "-days",
-            "3000", digest, "-subj", "/CN=shop.example.org", "-addext",
-            "subjectAltName=DNS:shop.example.org", "-addext", "basicConstraints=CA:FALSE",
+            "req",
+            "-x509",
+            "-newkey",
+            kind,
+            "-nodes",
+            "-keyout",
+            &key,
+            "-out",
+            &chain,
+            "-days",
+            "3000",
+            digest,
+            "-subj",
+            "/CN=shop.example.org",
+            "-addext",
+            "subjectAltName=DNS:shop.example.org",
+            "-addext",
+            "basicConstraints=CA:FALSE",
         ]);
         let now = OffsetDateTime::now_utc();
-        inspect(&read("chain.pem"), &read("key.pem"), &[NAME.to_owned()], None, now).unwrap_err()
+        inspect(
+            &read("chain.pem"),
+            &read("key.pem"),
+            &[NAME.to_owned()],
+            None,
+            now,
+        )
+        .unwrap_err()
     };
     let short = made("rsa:1024", "-sha256");
     let is_refused = matches!(short, Flaw::ShortKey { bits: 1024, .. } | Flaw::BadKey(_));
     assert!(is_refused, "{short}");
     assert_eq!(made("rsa:2048", "-sha256"), Flaw::SignsItself);
-    openssl(&["pkey", "-in", &key, "-aes256", "-passout", "pass:x", "-out", &at("locked.pem")]);
+    openssl(&[
+        "pkey",
+        "-in",
+        &key,
+        "-aes256",
+        "-passout",
+        "pass:x",
+        "-out",
+        &at("locked.pem"),
+    ]);
     let now = OffsetDateTime::now_utc();
     let locked = inspect(&read("chain.pem"), &read("locked.pem"), &[], None, now);
     assert_eq!(locked.unwrap_err(), Flaw::EncryptedKey);
     // Signed by another, with SHA-1.
     openssl(&[
-        "req", "-new", "-key", &key, "-subj", "/CN=shop.example.org", "-out", &at("request.pem"),
+        "req",
+        "-new",
+        "-key",
+        &key,
+        "-subj",
+        "/CN=shop.example.org",
+        "-out",
+        &at("request.pem"),
     ]);
     openssl(&[
-        "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", &at("ca.key"), "-out",
-        &at("ca.pem"), "-days", "3000", "-subj", "/CN=Old CA",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        &at("ca.key"),
+        "-out",
+        &at("ca.pem"),
+        "-days",
+        "3000",
+        "-subj",
+        "/CN=Old CA",
     ]);
     openssl(&[
-        "x509", "-req", "-in", &at("request.pem"), "-CA", &at("ca.pem"), "-CAkey", &at("ca.key"),
-        "-sha1", "-days", "3000", "-CAcreateserial", "-out", &at("weak.pem"),
+        "x509",
+        "-req",
+        "-in",
+        &at("request.pem"),
+        "-CA",
+        &at("ca.pem"),
+        "-CAkey",
+        &at("ca.key"),
+        "-sha1",
+        "-days",
+        "3000",
+        "-CAcreateserial",
+        "-out",
+        &at("weak.pem"),
     ]);
     let weak = inspect(&read("weak.pem"), &read("key.pem"), &[], None, now).unwrap_err();
-    assert!(matches!(weak, Flaw::WeakSignature { algorithm: "SHA-1", .. }), "{weak}");
+    assert!(
+        matches!(
+            weak,
+            Flaw::WeakSignature {
+                algorithm: "SHA-1",
+                ..
+            }
+        ),
+        "{weak}"
+    );
 }
 
 #[test]
@@ -252,24 +363,44 @@ fn every_flaw_has_its_own_words_and_help() {
         Flaw::NoKey,
         Flaw::EncryptedKey,
         Flaw::OtherKey,
-        Flaw::Expired { subject: subject(), on: "x".into() },
-        Flaw::NotYetValid { subject: subject(), from: "x".into() },
-        Flaw::ShortKey { subject: subject(), bits: 1024 },
+        Flaw::Expired {
+            subject: subject(),
+            on: "x".into(),
+        },
+        Flaw::NotYetValid {
+            subject: subject(),
+            from: "x".into(),
+        },
+        Flaw::ShortKey {
+            subject: subject(),
+            bits: 1024,
+        },
         Flaw::OddKey { subject: subject() },
-        Flaw::WeakSignature { subject: subject(), algorithm: "SHA-1" },
+        Flaw::WeakSignature {
+            subject: subject(),
+            algorithm: "SHA-1",
+        },
         Flaw::Authority { subject: subject() },
         Flaw::OtherUse { subject: subject() },
         Flaw::SignsItself,
         Flaw::WrongOrder,
-        Flaw::NotItsSigner { subject: subject(), next: "x".into() },
+        Flaw::NotItsSigner {
+            subject: subject(),
+            next: "x".into(),
+        },
         Flaw::RootIncluded { subject: subject() },
         Flaw::Incomplete { signer: "x".into() },
         Flaw::CommonNameOnly { name: "x".into() },
-        Flaw::WildcardDepth { name: "x".into(), wildcard: "y".into() },
-        Flaw::NotCovered { name: "x".into(), has: "y".into() },
+        Flaw::WildcardDepth {
+            name: "x".into(),
+            wildcard: "y".into(),
+        },
+        Flaw::NotCovered {
+            name: "x".into(),
+            has: "y".into(),
+        },
     ];
-    let words: std::collections::BTreeSet<String> =
-        flaws.iter().map(ToString::to_string).collect();
+    let words: std::collections::BTreeSet<String> = flaws.iter().map(ToString::to_string).collect();
     assert_eq!(words.len(), flaws.len());
     assert!(flaws.iter().all(|flaw| flaw.help().len() > 20));
 }
