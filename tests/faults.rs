@@ -253,6 +253,65 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         &["a_host_that_is_not_ready_is_refused_and_left_as_it_was"],
     ),
     (
+        38,
+        "the default server decides TLS, curves, timeouts",
+        &[
+            "where_no_stack_answers_to_any_name_the_default_server_rejects",
+            "debian_12_sites_of_every_kind",
+        ],
+    ),
+    (
+        39,
+        "the wrong Host behind the right name in the handshake",
+        &[
+            "only_the_stack_whose_name_was_in_the_handshake_answers",
+            "debian_12_sites_of_every_kind",
+        ],
+    ),
+    (
+        40,
+        "`return` goes round access rules",
+        &[
+            "no_location_has_both_access_rules_and_return",
+            "a_redirect_leads_where_it_says_and_asks_nobody",
+            "faults_of_sites_are_named_with_their_place",
+        ],
+    ),
+    (
+        41,
+        "a password file that is missing or cannot be read",
+        &["debian_12_sites_of_every_kind"],
+    ),
+    (
+        42,
+        "password hashes that stall nginx",
+        &[
+            "site_hashes_have_the_form_that_crypt_keeps",
+            "site_hash_verifies_with_libcrypt",
+        ],
+    ),
+    (
+        46,
+        "an app's socket that is missing, stale or of another mode",
+        &["debian_12_sites_of_every_kind"],
+    ),
+    (
+        47,
+        "`http2` by nginx's version",
+        &[
+            "http2_is_written_the_way_the_installed_nginx_reads_it",
+            "debian_13_sites_of_every_kind",
+        ],
+    ),
+    (
+        48,
+        "no IPv6, no IPv4",
+        &[
+            "only_families_that_the_kernel_has_are_listened_on",
+            "debian_12_listens_on_the_families_that_the_kernel_has",
+        ],
+    ),
+    (
         49,
         "temporary and backup files in sites-enabled",
         &[
@@ -268,6 +327,43 @@ const TABLE: &[(u32, &str, &[&str])] = &[
             "nginx_orgs_reads_no_sites_and_has_its_own_user",
             "debian_12_from_bare_to_site_and_back",
         ],
+    ),
+    (
+        53,
+        "a header value with `$`",
+        &[
+            "values",
+            "no_value_becomes_a_directive",
+            "faults_of_sites_are_named_with_their_place",
+        ],
+    ),
+    (
+        54,
+        "nginx crashes",
+        &[
+            "debian_12_sites_of_every_kind",
+            "debian_13_sites_of_every_kind",
+        ],
+    ),
+    (
+        55,
+        "no room for logs",
+        &["debian_12_serves_on_through_slow_and_rude_clients"],
+    ),
+    (
+        56,
+        "slow headers",
+        &["debian_12_serves_on_through_slow_and_rude_clients"],
+    ),
+    (
+        57,
+        "slow bodies",
+        &["debian_12_serves_on_through_slow_and_rude_clients"],
+    ),
+    (
+        58,
+        "HTTP/2 streams that are reset at once",
+        &["debian_12_serves_on_through_slow_and_rude_clients"],
     ),
     (
         62,
@@ -350,6 +446,162 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         &["a_renewal_ends_wherever_it_is_cut_off", "served_and_file"],
     ),
     (
+        72,
+        "no systemd, in a container",
+        &["a_machine_without_systemd_is_told_of_up"],
+    ),
+    (
+        73,
+        "an old systemd ignores hardening keys",
+        &[
+            "debian_12_service",
+            "debian_12_sandbox_and_graders",
+            "debian_13_sandbox_and_graders",
+        ],
+    ),
+    (
+        74,
+        "a crash loop kills the socket",
+        &["debian_12_service", "debian_13_service"],
+    ),
+    (
+        75,
+        "a credential is missing or unusable",
+        &["debian_12_service", "a_missing_credential_stops_the_start"],
+    ),
+    (
+        76,
+        "started, says systemctl, and 203/EXEC",
+        &["debian_12_service", "debian_13_service"],
+    ),
+    (
+        77,
+        "newlines, `%`, `$`, quotes in a unit",
+        &["systemd_words", "systemd_words_do_not_break_out"],
+    ),
+    (
+        78,
+        "a unit changed without daemon-reload",
+        &["an_upgrade_ends_or_never_was", "each_state_of_a_unit"],
+    ),
+    (
+        79,
+        "a drop-in or mask of the administrator's",
+        &["debian_12_service", "each_state_of_a_unit"],
+    ),
+    (
+        80,
+        "a stale socket, a directory in its place",
+        &["debian_12_service", "debian_13_service"],
+    ),
+    (
+        81,
+        "journald absent, full or slow",
+        &["debian_12_service", "debian_13_service"],
+    ),
+    (
+        82,
+        "secrets in a unit's environment",
+        &[
+            "no_secret_is_where_others_can_see_it",
+            "no_secret_is_in_what_expansion_gives",
+        ],
+    ),
+    (
+        83,
+        "a process that hangs",
+        &["debian_12_service", "the_watchdog_goes_through_the_door"],
+    ),
+    (
+        98,
+        "a health check that passes on NOAUTH",
+        &["redis_without_a_password_for_us_is_not_healthy"],
+    ),
+    (
+        99,
+        "an append-only file cut off or corrupt",
+        &["a_cut_off_file_of_redis_is_not_loaded_in_silence"],
+    ),
+    (
+        100,
+        "Redis full, the disk under it full",
+        &["a_full_redis_is_not_healthy"],
+    ),
+    (
+        101,
+        "a wrong or rotated password, LOADING, a restart",
+        &[
+            "redis_refuses_a_wrong_password_and_recovers_when_it_is_right",
+            "a_wrong_redis_password_is_503_and_the_status_says_so",
+            "a_restart_of_redis_loses_no_count",
+            "debian_12_service",
+        ],
+    ),
+    (
+        102,
+        "no Redis at the start",
+        &[
+            "starts_without_redis_says_503_and_recovers_alone",
+            "debian_12_service",
+        ],
+    ),
+    (
+        106,
+        "alg none, confusion, jwk, jku, kid",
+        &["forged_tokens_are_refused_quickly"],
+    ),
+    (
+        107,
+        "exp, nbf, iss, aud past, future, strings, missing",
+        &[
+            "forged_tokens_are_refused_quickly",
+            "refusals_say_why_only_for_genuine_tokens",
+        ],
+    ),
+    (
+        108,
+        "huge tokens, dots, bad base64, duplicate claims",
+        &[
+            "forged_tokens_are_refused_quickly",
+            "duplicate_claims_are_refused",
+        ],
+    ),
+    (
+        109,
+        "key rotation, weak keys",
+        &[
+            "an_old_key_is_forgotten_when_its_last_token_has_expired",
+            "weak_keys_are_refused",
+            "a_rotation_ends_or_never_was",
+            "debian_12_service",
+        ],
+    ),
+    (
+        110,
+        "brute force, enumeration by time",
+        &[
+            "ten_thousand_wrong_logins",
+            "an_unknown_name_costs_the_same",
+            "unknown_names_cost_what_known_ones_do_in_equal_parts",
+            "a_restart_does_not_reset_the_limit_of_an_account",
+            "debian_12_service",
+        ],
+    ),
+    (
+        111,
+        "the limiter's store is down",
+        &["without_the_store_that_counts_attempts_nobody_logs_in"],
+    ),
+    (
+        112,
+        "panics, slow handlers, no descriptors left",
+        &[
+            "a_panic_is_a_500_that_tells_nothing",
+            "a_slow_handler_is_given_up",
+            "debian_12_service",
+        ],
+    ),
+    (
         113,
         "a secret in argv, environment, log, plan, receipt",
         &[
@@ -428,10 +680,12 @@ const TABLE: &[(u32, &str, &[&str])] = &[
 #[test]
 fn every_row_is_there_once() {
     let rows: Vec<u32> = TABLE.iter().map(|(row, ..)| *row).collect();
-    let wanted: Vec<u32> = (1..=37)
-        .chain([49, 50])
-        .chain(62..=71)
-        .chain(113..=122)
+    let wanted: Vec<u32> = (1..=42)
+        .chain(46..=50)
+        .chain(53..=58)
+        .chain(62..=83)
+        .chain(98..=102)
+        .chain(106..=122)
         .collect();
     assert_eq!(rows, wanted);
 }

@@ -16,6 +16,8 @@ mod bare;
 mod certificates;
 #[path = "lab/change.rs"]
 mod change;
+#[path = "lab/changes.rs"]
+mod changes;
 #[path = "lab/confirm.rs"]
 mod confirm;
 #[path = "lab/crowd.rs"]
@@ -24,12 +26,16 @@ mod crowd;
 mod disk;
 #[path = "lab/doorstep.rs"]
 mod doorstep;
+#[path = "lab/edge.rs"]
+mod edge;
 #[path = "lab/figures.rs"]
 mod figures;
 #[path = "lab/firewall.rs"]
 mod firewall;
 #[path = "lab/generations.rs"]
 mod generations;
+#[path = "lab/graders.rs"]
+mod graders;
 #[path = "lab/hold.rs"]
 mod hold;
 #[path = "lab/image.rs"]
@@ -44,6 +50,8 @@ mod pairs;
 mod points;
 #[path = "lab/power.rs"]
 mod power;
+#[path = "lab/raw.rs"]
+mod raw;
 #[path = "lab/refusals.rs"]
 mod refusals;
 #[path = "lab/rows.rs"]

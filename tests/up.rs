@@ -6,6 +6,9 @@
     reason = "a test drives real processes"
 )]
 
+#[path = "up/schemathesis.rs"]
+mod schemathesis;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener};

@@ -50,7 +50,7 @@ pub fn try_login(
         },
     };
     let prefix = site.path.prefix();
-    let front = Front::of(stack);
+    let front = Front::of_site(stack, site);
     let request = match app {
         None => front
             .request(setting, &format!("{prefix}/"), from)

@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     };
     match carry_out(&host, change, edit.dry_run, printer)? {
         Done::Shown(code) => Ok(code),
-        Done::Applied(_, stack) => {
+        Done::Applied(stack) => {
             printer.out(&said(&stack, &site, range, adds));
             Ok(ExitCode::SUCCESS)
         }

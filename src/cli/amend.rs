@@ -4,9 +4,7 @@ use std::process::ExitCode;
 
 use super::change::{settled, shown};
 use super::{Failure, Printer, check};
-use crate::engine::{
-    Amended, ChosenPassword, Engine, Installed, NamedStack, Request, Source, load_stacks,
-};
+use crate::engine::{Amended, ChosenPassword, Engine, NamedStack, Request, Source, load_stacks};
 use crate::host::{Events, Host, raise_open_files};
 use crate::model::Layout;
 use crate::plan::Diffs;
@@ -35,7 +33,7 @@ pub(super) enum Done {
     /// It was only shown.
     Shown(ExitCode),
     /// It is so.
-    Applied(Installed, Box<Stack>),
+    Applied(Box<Stack>),
 }
 
 /// The host's stacks with their files, or the one that was named.
@@ -113,7 +111,7 @@ pub(super) fn carry_out(
         is_stop_wanted: &is_stop_wanted,
         ..engine
     };
-    let installed = engine.install(Some(&proposal.plan), &request)?;
+    engine.install(Some(&proposal.plan), &request)?;
     let report = settled(host, &proposal.stacks);
     if report.exit_code() != 0 {
         printer.out(&check::shown(&report, printer));
@@ -128,5 +126,5 @@ pub(super) fn carry_out(
         .into_iter()
         .find(|stack| &stack.name == name)
         .unwrap_or_else(|| change.named.stack.clone());
-    Ok(Done::Applied(installed, Box::new(stack)))
+    Ok(Done::Applied(Box::new(stack)))
 }

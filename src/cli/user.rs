@@ -123,7 +123,7 @@ fn with_password(host: &Host, asked: &WithPassword, adds: bool, printer: &Printe
         }),
         what: format!("user {word} {door} {account}"),
     };
-    let Done::Applied(_, stack) = carry_out(host, change, false, printer)? else {
+    let Done::Applied(stack) = carry_out(host, change, false, printer)? else {
         return Ok(ExitCode::SUCCESS);
     };
     prove(host, &stack, &door, account.as_str(), &given.password)?;
@@ -183,7 +183,7 @@ fn remove(host: &Host, asked: &Remove, printer: &Printer) -> Answer {
     };
     match carry_out(host, change, asked.dry_run, printer)? {
         Done::Shown(code) => Ok(code),
-        Done::Applied(_, stack) => {
+        Done::Applied(stack) => {
             printer.out(&format!(
                 "`{account}` no longer opens {door} of stack {}.",
                 stack.name

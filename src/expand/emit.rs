@@ -223,6 +223,16 @@ mod tests {
     }
 
     proptest! {
+        /// A value stays within its line of a unit, and nothing in it is replaced.
+        #[test]
+        fn systemd_words_do_not_break_out(text in ".*") {
+            if let Some(written) = word(Language::Systemd, &text) {
+                prop_assert!(!written.is_empty() && !written.contains(['\n', '\r', '"', '\\', '$']));
+                prop_assert!(!written.replace("%%", "").contains('%'), "{written}");
+                prop_assert_eq!(written.replace("%%", "%"), text);
+            }
+        }
+
         /// A value is one word of nginx's grammar whatever it holds, or it is refused.
         #[test]
         fn nginx_words_do_not_break_out(text in ".*") {

@@ -99,4 +99,6 @@ fn once_each(desired: Vec<Desired>) -> Vec<Desired> {
 }
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ impl FromStr for HostPattern {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self::Address(address));
         }
-        let lower = text.to_ascii_lowercase();
+        let lower = in_ascii(text).unwrap_or_else(|| text.to_ascii_lowercase());
         let labels = lower.strip_prefix("*.").unwrap_or(&lower);
         let label_ok = |label: &str| {
             !label.is_empty()
@@ -54,6 +54,16 @@ impl FromStr for HostPattern {
     }
 }
 
+/// A name in another script as DNS has it (IDNA 2008 by UTS 46); nothing if there is no such form.
+fn in_ascii(text: &str) -> Option<String> {
+    let (star, labels) = match text.strip_prefix("*.") {
+        Some(labels) => ("*.", labels),
+        None => ("", text),
+    };
+    let ascii = idna::domain_to_ascii_strict(labels).ok()?;
+    Some(format!("{star}{ascii}"))
+}
+
 impl std::fmt::Display for HostPattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -69,6 +79,20 @@ serde_by_text!(HostPattern);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_in_other_scripts_are_what_dns_has_of_them() {
+        for (text, ascii) in [
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("*.BÜCHER.example", "*.xn--bcher-kva.example"),
+            ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+            ("ＥＸＡＭＰＬＥ.org", "example.org"),
+            ("faß.example", "xn--fa-hia.example"),
+        ] {
+            let parsed = text.parse::<HostPattern>().unwrap();
+            assert_eq!(parsed.to_string(), ascii);
+        }
+    }
 
     #[test]
     fn grammar() {
@@ -97,7 +121,10 @@ mod tests {
             "a_b.org",
             "a{",
             "\"a\"",
-            "bücher.example",
+            "b\u{200b}cher.example",
+            "xn--a",
+            "１２７.０.０.１",
+            "ex\u{202e}ample.org",
             "999.999.1.1",
             "*",
             "*.*",

@@ -14,6 +14,7 @@ use tower_http::timeout::TimeoutLayer;
 use tracing::{error, warn};
 
 use super::doorway::Drain;
+use super::framing;
 use super::metrics::{Metrics, Requests};
 use super::problem::Problem;
 use super::request_id::{HEADER, RequestId};
@@ -92,7 +93,10 @@ async fn enclose(
     let method = known(request.method());
     let started = Instant::now();
 
-    let mut response = next.run(request).await;
+    let mut response = match framing::refusal(&request) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    };
 
     let route = route.as_ref().map_or("-", MatchedPath::as_str);
     if is_options && response.status() == StatusCode::METHOD_NOT_ALLOWED {

@@ -68,8 +68,8 @@ impl Metrics {
         Arc::clone(&self.requests)
     }
 
-    /// Sorts what was measured into its buckets. Call it about every second: until then each
-    /// measurement takes memory.
+    /// Sorts what was measured into its buckets. Call it often: until then each measurement takes
+    /// memory.
     pub fn upkeep(&self) {
         self.recorder.handle().run_upkeep();
     }
@@ -77,7 +77,7 @@ impl Metrics {
     /// Keeps it up for ever.
     pub async fn keep_up(self) {
         loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
             self.upkeep();
         }
     }

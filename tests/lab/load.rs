@@ -1,13 +1,15 @@
 //! Counts under load, and what must not lose one.
 
+#![allow(clippy::print_stdout, reason = "what a soak saw is for people")]
+
 use std::process::Command;
 
-use crate::site::{count, installed, token, wait_until_healthy};
+use crate::site::{count, edit, installed, token, wait_until_healthy};
 use crate::support::lab::{Host, Image};
 
 #[test]
 fn ten_thousand_counts_are_ten_thousand() {
-    let host = installed(Image::BookwormPrepared, "load12");
+    let host = without_limits(Image::BookwormPrepared, "load12");
     let token = token(&host);
     let before = count(&host, &token);
     ten_thousand(&host, &token);
@@ -23,6 +25,16 @@ fn ten_thousand_counts_are_ten_thousand() {
 
     a_newer_binary_upgrades(&host);
     assert_eq!(count(&host, &token), before + 10_004);
+}
+
+/// A host whose API may be asked more than people do.
+fn without_limits(image: Image, name: &str) -> Host {
+    let host = installed(image, name);
+    let limits =
+        "app = \"counter\"\nlimits = { rate = 100000, burst = 100000, connections = 10000 }";
+    edit(&host, "app = \"counter\"", limits);
+    host.ok("tavernctl install --yes");
+    host
 }
 
 /// 256 in flight, over TLS, with a client that counts what is not 200.
@@ -93,7 +105,7 @@ fn a_newer_binary_upgrades(host: &Host) {
 #[test]
 #[ignore = "longer: tests/full"]
 fn a_hundred_thousand_counts_over_twenty_restarts() {
-    let host = installed(Image::TrixiePrepared, "restarts13");
+    let host = without_limits(Image::TrixiePrepared, "restarts13");
     let token = token(&host);
     let before = count(&host, &token);
     std::thread::scope(|scope| {
@@ -108,4 +120,74 @@ fn a_hundred_thousand_counts_over_twenty_restarts() {
         assert!(restarts >= 10, "only {restarts} restarts under load");
     });
     assert_eq!(count(&host, &token), before + 100_001);
+}
+
+/// A number of ab's report.
+fn reported(report: &str, label: &str) -> f64 {
+    let line = report.lines().find(|line| line.trim().starts_with(label));
+    line.and_then(|line| {
+        line.split_whitespace()
+            .find_map(|word| word.parse::<f64>().ok())
+    })
+    .unwrap_or_else(|| panic!("no {label} in {report}"))
+}
+
+/// `requests` counts, 32 in flight; what ab says of them.
+fn some_counts(host: &Host, token: &str, requests: u32) -> String {
+    let output = Command::new("ab")
+        .args(["-q", "-k", "-n", &requests.to_string(), "-c", "32", "-H"])
+        .arg(format!("Authorization: Bearer {token}"))
+        .arg(format!("https://{}/flask/api/count", host.ip()))
+        .output()
+        .expect("ab is installed by tests/run");
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!report.contains("Non-2xx responses"), "{report}");
+    report
+}
+
+/// What the process has: KiB of memory, and descriptors.
+fn belongings(host: &Host) -> (u64, u64) {
+    let said = host.ok("pid=$(systemctl show -p MainPID --value tavern-counter); \
+         awk '/VmRSS/ { print $2 }' /proc/$pid/status; ls /proc/$pid/fd | wc -l");
+    let mut numbers = said
+        .split_whitespace()
+        .map(|word| word.parse().expect("a number"));
+    let mut next = || numbers.next().expect("two numbers");
+    (next(), next())
+}
+
+/// Ten minutes at half of what it can: memory and descriptors stay where they were after the first; how long
+/// requests took is printed for people.
+#[test]
+#[ignore = "longer: tests/full"]
+fn ten_minutes_at_half_the_peak() {
+    let host = installed(Image::BookwormPrepared, "soak12");
+    let mut token = token(&host);
+    let peak = reported(&some_counts(&host, &token, 50_000), "Requests per second:");
+    let a_second = (peak / 2.0) as u32;
+    let mut seen = Vec::new();
+    for minute in 0..10 {
+        let begun = std::time::Instant::now();
+        let mut slowest: f64 = 0.0;
+        let mut sent = 0;
+        while begun.elapsed() < std::time::Duration::from_secs(60) {
+            slowest = slowest.max(reported(&some_counts(&host, &token, a_second), "99%"));
+            sent += a_second;
+            // As many as half the peak has had time for.
+            let due = std::time::Duration::from_secs_f64(f64::from(sent) / f64::from(a_second));
+            std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        }
+        let (memory, descriptors) = belongings(&host);
+        println!(
+            "note: soak, minute {minute}: {sent} counts, p99 {slowest} ms, {memory} KiB, {descriptors} descriptors"
+        );
+        seen.push((memory, descriptors));
+        token = crate::site::token(&host);
+    }
+    let (memory, descriptors) = seen[0];
+    for (later, open) in &seen[1..] {
+        assert!(*later <= memory + 2048, "memory grew: {seen:?}");
+        // nginx keeps 64 connections at most.
+        assert!(*open <= descriptors + 64, "descriptors grew: {seen:?}");
+    }
 }

@@ -102,7 +102,7 @@ class Tavern:
                 "CREDENTIALS_DIRECTORY": self.credentials,
                 # as the unit sets them
                 "MALLOC_MMAP_THRESHOLD_": "1048576",
-                "MALLOC_ARENA_MAX": "2",
+                "MALLOC_ARENA_MAX": "1",
             }
             many = "1000000"
             arguments = [self.binary, "serve", "counter", "--base", "/flask", "--redis", self.redis]
@@ -243,7 +243,7 @@ def redis_server(work):
     return subprocess.Popen(
         ["redis-server", "--port", "0", "--unixsocket", f"{work}/redis.sock", "--aclfile", f"{work}/users.acl", "--dir", work,
          "--appendonly", "yes", "--appendfsync", "everysec", "--save", "3600 1 300 100", "--maxmemory", "256mb"],
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
 
 
@@ -301,7 +301,7 @@ def wrk(port, what, connections, seconds, token):
     output = subprocess.run(
         ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency",
          "-s", f"{HERE}/load.lua", f"https://127.0.0.1:{port}"],
-        env=environment, capture_output=True, text=True, check=True,
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ).stdout
     line = next((line for line in output.splitlines() if line.startswith("RESULT ")), None)
     if line is None:
@@ -422,6 +422,7 @@ def main():
     rounds, seconds, load = (1, 1, 22) if arguments.quick else (7, 5, 60)
     work = tempfile.mkdtemp(prefix="tavern-bench-")
     stop = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         prepare(work)
         tavern, flask = Tavern(work, arguments.tavernctl), Flask(work, arguments.venv)
@@ -431,7 +432,8 @@ def main():
         inner = FORMAT + "".join(FRONT.format(name=n, socket=s, port=SERVICES[n], work=work) for n, s in sockets.items())
         front = Nginx(work, "front", COMMON.format(inner=inner))
         redis = redis_server(work)
-        stop = [redis.terminate, front.stop, limit.stop, flask.stop, tavern.stop]
+        # Redis would save first; there is nothing worth it
+        stop = [redis.wait, redis.kill, front.stop, limit.stop, flask.stop, tavern.stop]
         while not os.path.exists(f"{work}/redis.sock"):
             time.sleep(0.01)
         groups, started = {}, {}
@@ -473,4 +475,5 @@ def main():
         shutil.rmtree(work, ignore_errors=True)
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -28,6 +28,7 @@ use crate::web::health::Health;
 use crate::web::key_ring::KeyError;
 use crate::web::lifecycle::{self, LifecycleError, Service};
 use crate::web::limit::{Limiter, LoginLimiter, LoginRates, Rate};
+use crate::web::memory;
 use crate::web::metrics::{self, Metrics};
 use crate::web::revocation::Revocations;
 use crate::web::telemetry;
@@ -140,6 +141,7 @@ pub fn serve(settings: Settings) -> Result<(), ServeError> {
         let router = routes::router(&settings.base, Arc::clone(&app));
         let upkeep = tokio::spawn(upkeep(Arc::clone(&app)));
         let counting = tokio::spawn(metrics.clone().keep_up());
+        let giving_back = tokio::spawn(memory::keep_small());
         let service = Service {
             router: envelope::wrap(router, &settings.limits, Arc::clone(&drain), &metrics),
             listeners,
@@ -152,6 +154,7 @@ pub fn serve(settings: Settings) -> Result<(), ServeError> {
         let served = lifecycle::run(service).await;
         upkeep.abort();
         counting.abort();
+        giving_back.abort();
         served.map_err(ServeError::from)
     });
     // a store call that hangs in a thread must not keep the process

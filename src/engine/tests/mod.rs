@@ -1,5 +1,6 @@
 //! The engine on a machine in memory.
 
+mod amend;
 mod bugs;
 mod certificates;
 mod clock;

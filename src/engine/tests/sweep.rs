@@ -16,13 +16,13 @@ const RECEIPT: &str = "/var/lib/tavern/receipt.json:";
 /// After how many refusals one is followed by the same command again.
 const RETRIED: u64 = 4;
 
-type Run = fn(&Rig) -> Result<(), EngineError>;
+pub(super) type Run = fn(&Rig) -> Result<(), EngineError>;
 
 /// A run to be killed: on what machine, and what it is.
-struct Sweep {
-    name: &'static str,
-    start: Rig,
-    run: Run,
+pub(super) struct Sweep {
+    pub(super) name: &'static str,
+    pub(super) start: Rig,
+    pub(super) run: Run,
 }
 
 /// How many points a sweep had.
@@ -123,7 +123,7 @@ impl Sweep {
         }
     }
 
-    fn sweep(&self) {
+    pub(super) fn sweep(&self) {
         let (goal, effects) = self.goal();
         let mut points = Points::default();
         let mut faults = Vec::new();
@@ -176,12 +176,12 @@ fn but_for_data(mut differences: Vec<String>) -> Vec<String> {
     differences
 }
 
-fn install(rig: &Rig) -> Result<(), EngineError> {
+pub(super) fn install(rig: &Rig) -> Result<(), EngineError> {
     rig.install(None)
 }
 
 /// Two stacks: with an app, Redis and a page for some; and plain pages.
-fn first() -> Files {
+pub(super) fn first() -> Files {
     let web = "name = \"web\"\nhosts = [\"*\"]\n[tls]\nissuer = \"self-signed\"\n\
                [[site]]\npath = \"/\"\nstatic = \"main\"\n\
                [[site]]\npath = \"/closed\"\nstatic = \"closed\"\naccess = { accounts = [\"ann\"] }\n\
@@ -227,7 +227,7 @@ fn bare_of_ours() -> Rig {
     rig
 }
 
-fn host(files: &Files) -> Rig {
+pub(super) fn host(files: &Files) -> Rig {
     let rig = bare_of_ours();
     rig.declare(files);
     // From an earlier install whose data was kept: making it takes most of a run's time, by design.

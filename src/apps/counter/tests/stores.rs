@@ -147,6 +147,47 @@ async fn a_restart_of_redis_loses_no_count() {
     assert_eq!(store.add(1).await, Ok(42));
 }
 
+/// Redis does not start on a file whose end is missing, and nobody repairs it unasked: a repair can cut off most of it.
+#[tokio::test]
+async fn a_cut_off_file_of_redis_is_not_loaded_in_silence() {
+    assert!(
+        include_str!("../../../../provision/redis.conf").contains("\naof-load-truncated no\n"),
+        "what is installed has it"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let more = ["--appendfsync", "always", "--aof-load-truncated", "no"];
+    let server = RedisServer::start(directory.path(), PASSWORD, &more);
+    assert_eq!(redis(&server.socket, PASSWORD).add(41).await, Ok(41));
+    drop(server);
+    let folder = directory.path().join("appendonlydir");
+    let log = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_string_lossy().ends_with(".incr.aof"))
+        .unwrap();
+    let whole = std::fs::read(&log).unwrap();
+    let cut = &whole[..whole.len() - 3];
+    std::fs::write(&log, cut).unwrap();
+    let socket = directory.path().join("redis.sock");
+    std::fs::remove_file(&socket).unwrap();
+    let status = std::process::Command::new("redis-server")
+        .args(["--port", "0", "--save", "", "--appendonly", "yes"])
+        .args(["--aof-load-truncated", "no", "--dir"])
+        .arg(directory.path())
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(!status.success());
+    assert_eq!(std::fs::read(&log).unwrap(), cut, "it is as it was");
+    let store = redis(&socket, PASSWORD);
+    assert!(store.add(1).await.is_err() && store.ping().await.is_err());
+    // The owner's decision brings it back.
+    std::fs::write(&log, &whole).unwrap();
+    let _server = RedisServer::start(directory.path(), PASSWORD, &more);
+    until_ok(|| store.ping()).await;
+    assert_eq!(store.add(1).await, Ok(42));
+}
+
 #[tokio::test]
 async fn a_full_redis_is_not_healthy() {
     let directory = tempfile::tempdir().unwrap();
