@@ -1,5 +1,4 @@
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
@@ -8,6 +7,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// By this a certificate that Tavern made is told from one that somebody put in its place.
 const ORGANIZATION: &str = "Tavern self-signed";
@@ -197,9 +197,14 @@ pub fn key_fits(certificate_pem: &[u8], key_pem: &[u8]) -> Result<bool, MintErro
         .key_provider
         .load_private_key(key)
         .map_err(|error| MintError::Unreadable(format!("not a usable key: {error}")))?;
-    let certified =
-        rustls::sign::CertifiedKey::new(certificates(certificate_pem)?, Arc::clone(&key));
-    Ok(certified.keys_match().is_ok())
+    let chain = certificates(certificate_pem)?;
+    let Some((ours, leaf)) = key.public_key().zip(chain.first()) else {
+        return Ok(false);
+    };
+    // Not by rustls, which reads no certificates of version 1 and would call their keys wrong.
+    let (_, leaf) = X509Certificate::from_der(leaf)
+        .map_err(|error| MintError::Unreadable(error.to_string()))?;
+    Ok(leaf.public_key().raw == ours.as_ref())
 }
 
 pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, MintError> {
