@@ -211,7 +211,10 @@ fn read(text: &str) -> Result<Stack, StackError> {
 }
 
 /// Every generated file with its text: nginx's read back, the others in lines.
-fn files(stack: Stack) -> (Vec<(String, Vec<Directive>)>, Vec<(String, usize)>) {
+/// nginx's files as read back, and how many lines each unit has.
+type Written = (Vec<(String, Vec<Directive>)>, Vec<(String, usize)>);
+
+fn files(stack: Stack) -> Written {
     let desired = expand(&[stack], &facts(), &Layout::system(), &Edge::public()).unwrap();
     let (mut nginx, mut others) = (Vec::new(), Vec::new());
     for one in desired {

@@ -284,7 +284,7 @@ fn names_are_public(hosts: &Spanned<Vec<HostPattern>>) -> Result<(), Fault> {
             name.strip_suffix(*zone)
                 .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
-        if !name.contains('.') || PRIVATE.iter().any(|zone| is_below(&zone)) {
+        if !name.contains('.') || PRIVATE.iter().any(is_below) {
             return fault(
                 hosts.span(),
                 format!("no public authority signs `{name}`"),
