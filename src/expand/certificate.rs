@@ -13,8 +13,8 @@ use crate::resource::{
 };
 use crate::stack::{Issuer, Stack};
 
-/// Days a certificate of our own lives; browsers refuse more than 398.
-const DAYS: u16 = 397;
+/// Days a certificate of our own lives: browsers refuse more than 398, and Mozilla's profile 366 and more.
+const DAYS: u16 = 365;
 
 /// Days the CA of this host lives: who trusts it should not have to do so again every year.
 const AUTHORITY_DAYS: u16 = 3650;

@@ -117,6 +117,8 @@ fn read_stack(host: &Host, file: Option<&Path>) -> Result<Stack, UpError> {
 fn adapted(mut stack: Stack) -> Stack {
     stack.hosts = vec![HostPattern::Any];
     stack.ports = vec![stack::HTTPS_PORT];
+    // Browsers would be told to insist on a certificate that is gone with it.
+    stack.issuer = stack::Issuer::SelfSigned;
     // Of the sites that differ by name alone, the one at the shared names, or else the first.
     stack.sites.sort_by_key(|site| site.host.is_some());
     let mut paths = std::collections::BTreeSet::new();

@@ -100,10 +100,9 @@ fn default_values(stacks: &[Stack], facts: &Facts, layout: &Layout, edge: &Edge)
         hosts.any(|host| matches!(host, HostPattern::Address(_)))
     };
     let shown = stacks.iter().find(has_address);
-    let shown = shown.map(|stack| layout.certificate(&stack.name));
     let file = |name: &str| {
-        let directory = shown.as_ref()?;
-        Some(directory.join(name).to_string_lossy().into_owned())
+        let file = layout.certificate(&shown?.name).join(name);
+        Some(file.to_string_lossy().into_owned())
     };
     let http = unclaimed.http.then(|| listens(edge.http_port, facts, edge));
     let https = unclaimed.https.iter();
@@ -112,6 +111,7 @@ fn default_values(stacks: &[Stack], facts: &Facts, layout: &Layout, edge: &Edge)
         listen_https => https.flat_map(|port| listens(*port, facts, edge)).collect::<Vec<_>>(),
         certificate => file("fullchain.pem"),
         key => file("key.pem"),
+        hsts => shown.map(headers::hsts).unwrap_or_default(),
         generation_value => GENERATION,
     })
 }
