@@ -14,6 +14,8 @@ mod adopt;
 mod apt;
 #[path = "lab/bare.rs"]
 mod bare;
+#[path = "lab/certificates.rs"]
+mod certificates;
 #[path = "lab/change.rs"]
 mod change;
 #[path = "lab/changes.rs"]

@@ -6,8 +6,9 @@ use time::OffsetDateTime;
 use super::finding::{Finding, Judged, healthy, refused, since, unhealthy};
 use crate::host::Host;
 use crate::mint::{CertificateInfo, key_fits, read_certificate};
-use crate::model::{Layout, Name};
+use crate::model::{HostPattern, Layout};
 use crate::resource::PathState;
+use crate::stack::{Issuer, Stack};
 
 /// The chain, leaf first, in a certificate directory.
 pub const CHAIN: &str = "fullchain.pem";
@@ -18,12 +19,12 @@ pub const KEY: &str = "key.pem";
 /// Fewer days than this are too few: renewal has failed for a long time.
 const LEAST_DAYS: i64 = 14;
 
-const RENEW: &str = "`tavernctl install` makes a new one";
+const RENEW: &str = "`sudo tavernctl cert renew` makes or orders a new one";
 
 /// Looks at the pair on disk; also gives the leaf, for comparing with what is served.
-pub fn probe(host: &Host, layout: &Layout, stack: &Name) -> (Finding, Option<Vec<u8>>) {
+pub fn probe(host: &Host, layout: &Layout, stack: &Stack) -> (Finding, Option<Vec<u8>>) {
     let begun = Instant::now();
-    let directory = layout.certificate(stack);
+    let directory = layout.certificate(&stack.name);
     let chain = directory.join(CHAIN);
     let (judged, leaf) = match host.files.read(&chain) {
         Err(error) => (refused(&error), None),
@@ -35,13 +36,14 @@ pub fn probe(host: &Host, layout: &Layout, stack: &Name) -> (Finding, Option<Vec
             ),
             Ok(info) => {
                 let days = judge_life(&info, host.clock.now());
+                let days = both(days, judge_promise(stack, &info));
                 let judged = both(days, judge_key(host, &directory.join(KEY), &pem));
                 (judged, Some(info.der))
             }
         },
     };
     (
-        Finding::new(Some(stack), "certificate", judged, since(begun)),
+        Finding::new(Some(&stack.name), "certificate", judged, since(begun)),
         leaf,
     )
 }
@@ -65,10 +67,28 @@ fn judge_life(info: &CertificateInfo, now: OffsetDateTime) -> Judged {
         ))
     } else if now >= info.not_after {
         unhealthy(format!("it ended on {}: {RENEW}", info.not_after.date()))
-    } else if days < LEAST_DAYS {
+    } else if days < LEAST_DAYS.min((info.not_after - info.not_before).whole_days() / 6) {
+        // Authorities sign for six days, too.
         unhealthy(format!("{days} days left: {RENEW}"))
     } else {
         healthy(format!("{days} days left, key fits"))
+    }
+}
+
+/// Whether it is signed by whom the stack file names, and for the names it has.
+fn judge_promise(stack: &Stack, info: &CertificateInfo) -> Judged {
+    if matches!(stack.issuer, Issuer::Acme(_)) && info.is_own {
+        return unhealthy(
+            "it signs itself: its authority has not signed one yet, and `sudo tavernctl cert show` says why",
+        );
+    }
+    let mut hosts = stack.hosts.iter().filter_map(|host| match host {
+        HostPattern::Any => None,
+        host => Some(host.to_string()),
+    });
+    match hosts.find(|name| !info.covers(name)) {
+        Some(name) => unhealthy(format!("it does not cover {name}: {RENEW}")),
+        None => healthy("as the stack file says"),
     }
 }
 
@@ -145,6 +165,26 @@ mod tests {
         assert_eq!(absent.verdict, Verdict::Unhealthy);
         assert_eq!(both(life(0), unhealthy("k")).reason, "k");
         assert_eq!(both(life(90), unhealthy("k")), life(90));
+    }
+
+    /// fault 71's neighbour: a placeholder that nobody notices is a warning in every browser.
+    #[test]
+    fn one_that_stands_in_or_lacks_a_name_is_unhealthy() {
+        let now = OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap();
+        let pair = self_signed(&["a.example.org".to_owned()], 90, now).unwrap();
+        let info = read_certificate(pair.certificate.as_bytes()).unwrap();
+        let verdict = |host: &str, issuer: &str| {
+            let text = format!(
+                "name = \"a\"\nhosts = [\"{host}\"]\n[tls]\nissuer = \"{issuer}\"\n\
+                 [[site]]\npath = \"/\"\nstatic = \"main\"\n"
+            );
+            let stack = crate::stack::parse(Path::new("a.toml"), text.as_bytes()).unwrap();
+            judge_promise(&stack, &info).verdict
+        };
+        assert_eq!(verdict("a.example.org", "self-signed"), Verdict::Healthy);
+        assert_eq!(verdict("*", "self-signed"), Verdict::Healthy);
+        assert_eq!(verdict("b.example.org", "self-signed"), Verdict::Unhealthy);
+        assert_eq!(verdict("a.example.org", "acme"), Verdict::Unhealthy);
     }
 
     #[test]

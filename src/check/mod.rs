@@ -101,7 +101,7 @@ pub fn run(host: &Host, stacks: &[Stack], site: &Setting) -> Report {
         let (mut findings, leaves): (Vec<_>, Leaves) = stacks
             .iter()
             .map(|stack| {
-                let (finding, leaf) = certificate::probe(host, &site.layout, &stack.name);
+                let (finding, leaf) = certificate::probe(host, &site.layout, stack);
                 (finding, (stack.name.clone(), leaf))
             })
             .unzip();

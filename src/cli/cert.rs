@@ -5,13 +5,16 @@ use clap::{Args, Subcommand};
 use super::{Answer, Failure, Printer, require_host};
 use crate::engine::{CertificateReport, Engine, RenewRequest, Renewal, RenewalOutcome};
 use crate::host::{Host, raise_open_files};
+use crate::stack::{Issuer, Stack};
 
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  sudo tavernctl cert show            who signed what, and for how long\n  \
                         sudo tavernctl cert renew           order new certificates now\n  \
                         sudo tavernctl cert renew --due     only those whose time has come; tavern-renew.timer does it twice a day\n  \
-                        sudo tavernctl cert revoke shop     its key was seen by others: take it back, and order another\n\n\
+                        sudo tavernctl cert revoke shop     its key was seen by others: take it back, and order another\n  \
+                        sudo tavernctl cert trust           issuer local-ca: this machine and your browsers trust it\n  \
+                        sudo tavernctl cert export >ca.pem  for the other machines\n\n\
                         Exit codes: 0 done, 1 error; the certificate in use stays."
 )]
 pub(super) struct Arguments {
@@ -27,6 +30,10 @@ enum Verb {
     Renew(Renew),
     /// Have the ACME authority take a certificate back, and order another
     Revoke(Revoke),
+    /// Have this machine and its browsers trust the CA of this host
+    Trust(Trust),
+    /// Print the certificate of the CA of this host, for other machines to trust
+    Export,
 }
 
 #[derive(Args)]
@@ -51,6 +58,16 @@ struct Renew {
 struct Revoke {
     /// The stack
     stack: String,
+}
+
+#[derive(Args)]
+struct Trust {
+    /// Take it back
+    #[arg(long)]
+    uninstall: bool,
+    /// Whose browsers; without it, of whoever called sudo
+    #[arg(long, env = "SUDO_USER", hide_env_values = true)]
+    user: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
@@ -80,6 +97,48 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
             printer.out(&format!("{}: revoked", revoke.stack));
             told(&renewals, printer)
         }
+        Verb::Trust(trust) => {
+            let report = if trust.uninstall {
+                engine.distrust()?
+            } else {
+                let user = trust.user.as_deref();
+                let home = user.and_then(|user| Some((user, host.accounts.home(user)?)));
+                engine.trust(home.as_ref().map(|(user, home)| (*user, home.as_path())))?
+            };
+            for line in report {
+                printer.out(&line);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Export => {
+            printer.out(engine.local_ca()?.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// After an install: asks the authorities of those stacks that have one, where it is time. What is installed serves
+/// in any case, and the timer tries again.
+pub(super) fn order_first(engine: &Engine<'_>, stacks: &[Stack], printer: &Printer) {
+    let with_authority = stacks
+        .iter()
+        .filter(|stack| matches!(stack.issuer, Issuer::Acme(_)));
+    let request = RenewRequest {
+        stacks: with_authority.map(|stack| stack.name.to_string()).collect(),
+        force: false,
+    };
+    if request.stacks.is_empty() {
+        return;
+    }
+    match engine.renew(&request) {
+        Ok(renewals) => {
+            for renewal in &renewals {
+                if !matches!(renewal.outcome, RenewalOutcome::NotDue { .. }) {
+                    printer.note(&format!("certificate of {}", line(renewal)));
+                }
+            }
+        }
+        Err(error) => printer.note(&format!("note: no certificate was ordered: {error}")),
     }
 }
 
@@ -105,7 +164,7 @@ fn told(renewals: &[Renewal], printer: &Printer) -> Answer {
 }
 
 /// A renewal in words.
-pub(super) fn line(renewal: &Renewal) -> String {
+fn line(renewal: &Renewal) -> String {
     let stack = &renewal.stack;
     match &renewal.outcome {
         RenewalOutcome::Renewed { reason } => format!("{stack}: renewed ({reason})"),

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::{Answer, FOUND, Failure, Printer, check, confirm};
+use super::{Answer, FOUND, Failure, Printer, cert, check, confirm};
 use crate::check::Report;
 use crate::engine::{Engine, Installed, Proposal, Recovered, Request};
 use crate::host::{Events, Host, raise_open_files};
@@ -81,6 +81,8 @@ pub(super) fn carry_out(
     }
     if request.confirm_within.is_some() {
         confirm::note_pending(printer);
+    } else {
+        cert::order_first(&engine, &proposal.stacks, printer);
     }
     finish(host, &proposal, &installed, printer)
 }

@@ -74,7 +74,7 @@ enum Verb {
     Hold(hold::Arguments),
     /// Keep a change that was applied with `--confirm-within`
     Confirm(confirm::Arguments),
-    /// Certificates: show, renew, revoke
+    /// Certificates: show, renew, revoke, trust
     Cert(cert::Arguments),
     /// Change who may see a site by their address
     Allow(allow::Arguments),

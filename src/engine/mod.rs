@@ -47,6 +47,7 @@ mod source;
 mod stacks;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod undo;
 mod uninstall;
 
@@ -69,6 +70,7 @@ pub use recover::Recovered;
 pub use renew::{RenewRequest, Renewal, RenewalOutcome};
 pub use source::Source;
 pub use stacks::{NamedStack, load_stacks};
+pub use trust::TrustReport;
 pub use uninstall::{Kept, Leftovers, Purge};
 
 use crate::expand::Edge;

@@ -53,6 +53,10 @@ impl Engine<'_> {
         if let Err(error) = self.disarm().and_then(|()| self.forget_holds()) {
             left.failed.push(error.to_string());
         }
+        // The CA's key may stay with the data: nobody is to trust it meanwhile.
+        if let Err(error) = self.distrust_locked() {
+            left.failed.push(error.to_string());
+        }
         let mut receipt = self.receipt_or_rebuilt(&mut left)?;
         if receipt.entries.is_empty() {
             self.finish(purge, &receipt, &mut left)?;

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::{HostError, Invocation, Processes as _, RealProcesses};
@@ -7,6 +9,9 @@ use crate::resource::Owner;
 pub trait Accounts: Send + Sync {
     /// The number of a group, if there is one of that name.
     fn group_id(&self, name: &str) -> Option<u32>;
+
+    /// Where a user is at home, if there is such a user.
+    fn home(&self, user: &str) -> Option<PathBuf>;
 
     /// Names for numbers; the number itself where there is no name.
     fn owner(&self, uid: u32, gid: u32) -> Owner;
@@ -36,6 +41,10 @@ pub trait Accounts: Send + Sync {
 pub struct RealAccounts;
 
 impl Accounts for RealAccounts {
+    fn home(&self, user: &str) -> Option<PathBuf> {
+        User::from_name(user).ok().flatten().map(|user| user.dir)
+    }
+
     fn group_id(&self, name: &str) -> Option<u32> {
         Group::from_name(name)
             .ok()

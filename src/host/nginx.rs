@@ -136,7 +136,8 @@ impl Nginx for RealNginx {
                 address: SocketAddr::from((address, port)),
                 name: name.map(str::to_owned),
             };
-            Request::get(door, GENERATION_PATH)
+            // Who asks for another host than in the handshake gets no answer.
+            Request::get(door, GENERATION_PATH).header("Host", name.unwrap_or("localhost"))
         });
         let mut answers = RealHttp.send_all(&requests).into_iter();
         answers.find_map(|answer| answer.ok()?.certificate)

@@ -47,6 +47,10 @@ fn lines(text: &str) -> impl Iterator<Item = (&str, Option<u32>)> {
 }
 
 impl Accounts for RootedAccounts {
+    fn home(&self, _user: &str) -> Option<std::path::PathBuf> {
+        None
+    }
+
     fn group_id(&self, name: &str) -> Option<u32> {
         self.number(GROUPS, name)
     }

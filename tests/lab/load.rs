@@ -161,7 +161,7 @@ fn belongings(host: &Host) -> (u64, u64) {
 #[test]
 #[ignore = "longer: tests/full"]
 fn ten_minutes_at_half_the_peak() {
-    let host = installed(Image::BookwormPrepared, "soak12");
+    let host = crate::service::unlimited(Image::BookwormPrepared, "soak12");
     let mut token = token(&host);
     let peak = reported(&some_counts(&host, &token, 50_000), "Requests per second:");
     let a_second = (peak / 2.0) as u32;

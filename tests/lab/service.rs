@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::site::{count, exits, installed, password, status, token, wait_until_healthy};
+use crate::site::{count, edit, exits, installed, password, status, token, wait_until_healthy};
 use crate::support::lab::{Host, Image};
 
 const UNIT: &str = "tavern-counter.service";
@@ -11,12 +11,22 @@ const SOCKET: &str = "tavern-counter.socket";
 
 #[test]
 fn debian_12_service() {
-    the_service(&installed(Image::BookwormPrepared, "service12"));
+    the_service(&unlimited(Image::BookwormPrepared, "service12"));
 }
 
 #[test]
 fn debian_13_service() {
-    the_service(&installed(Image::TrixiePrepared, "service13"));
+    the_service(&unlimited(Image::TrixiePrepared, "service13"));
+}
+
+/// An installed host whose nginx lets one client ask as often as it likes.
+pub fn unlimited(image: Image, name: &str) -> Host {
+    let host = installed(image, name);
+    let limits =
+        "app = \"counter\"\nlimits = { rate = 100000, burst = 100000, connections = 10000 }";
+    edit(&host, "app = \"counter\"", limits);
+    host.ok("tavernctl install --yes");
+    host
 }
 
 fn the_service(host: &Host) {

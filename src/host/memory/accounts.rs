@@ -6,6 +6,10 @@ use crate::resource::Owner;
 const LONGEST: usize = 31;
 
 impl Accounts for MemoryHost {
+    fn home(&self, _user: &str) -> Option<std::path::PathBuf> {
+        None
+    }
+
     fn group_id(&self, name: &str) -> Option<u32> {
         self.look().groups.get(name).copied()
     }
