@@ -69,11 +69,11 @@ fn the_rules_are_what_nginx_does(host: &Host) {
     host.ok("tavernctl install --yes");
     let mut questions = 0;
     let mut faults = Vec::new();
-    for at in 0..RULES.len() {
+    for (at, rule) in RULES.iter().enumerate() {
         let site = format!("r{at}");
         let mut passwords = BTreeMap::new();
         for name in ["admin", "ann"] {
-            if RULES[at].contains(&format!("\"{name}\"")) {
+            if rule.contains(&format!("\"{name}\"")) {
                 passwords.insert(name, password(host, &format!("site {site} {name}")));
             }
         }
@@ -104,8 +104,7 @@ fn the_rules_are_what_nginx_does(host: &Host) {
                 questions += 1;
                 if real != said {
                     faults.push(format!(
-                        "{site} {} from {source} as {account:?}: nginx {real}, explained {said}",
-                        RULES[at]
+                        "{site} {rule} from {source} as {account:?}: nginx {real}, explained {said}",
                     ));
                 }
             }
