@@ -43,7 +43,7 @@ fn sites_that_did_not_change_answer_every_request_through_twenty_changes() {
 /// Two changes: a stack comes or goes, and the main site says something else.
 fn change(host: &Host, round: u32) {
     let news = "/etc/tavern/stacks/news.toml";
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         let text = "name = \"news\"\nhosts = [\"news.test\"]\n[tls]\nissuer = \"self-signed\"\n\
                     [[site]]\npath = \"/\"\nstatic = \"news\"\n";
         host.write(news, text, 0o644);
@@ -52,7 +52,7 @@ fn change(host: &Host, round: u32) {
     }
     host.ok("tavernctl install --yes");
     let there = "--resolve news.test:443:127.0.0.1 https://news.test/";
-    let expected = if round % 2 == 0 {
+    let expected = if round.is_multiple_of(2) {
         "title"
     } else {
         "three sites"
