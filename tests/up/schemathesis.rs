@@ -64,7 +64,7 @@ fn run(port: u16, token: &str, operations: &[&str]) {
 #[test]
 fn the_api_is_as_its_description_says() {
     let scope = scope();
-    let up = Up::start(up(scope.path()), scope.path());
+    let mut up = Up::start(up(scope.path()), scope.path());
     let directory = std::fs::read_dir(scope.path())
         .unwrap()
         .next()
@@ -76,5 +76,6 @@ fn the_api_is_as_its_description_says() {
     run(port, &up.login(), &["--exclude-path-regex", ends]);
     run(port, &up.login(), &["--include-path", "/auth/refresh"]);
     run(port, &up.login(), &["--include-path", "/auth/logout"]);
-    up.end(Signal::SIGINT);
+    up.signal(Signal::SIGINT);
+    assert!(up.wait().success());
 }
