@@ -211,6 +211,10 @@ pub fn inspect(
         })
         .collect::<Result<Vec<_>, _>>()?;
     let leaf = chain.first().ok_or(Flaw::NoCertificate)?;
+    // First: of a key that is too short no library says whose it is.
+    for certificate in &chain {
+        strong(certificate)?;
+    }
     match key_fits(certificate, key) {
         Ok(true) => {}
         Ok(false) => {
@@ -222,7 +226,6 @@ pub fn inspect(
     }
     for certificate in &chain {
         alive(certificate, now)?;
-        strong(certificate)?;
     }
     for_servers(leaf)?;
     in_order(&chain)?;
