@@ -60,6 +60,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("libc", &["web/memory"]),
     ("metrics", &["web/"]),
     ("metrics_exporter_prometheus", &["web/"]),
+    ("instant_acme", &["host/acme"]),
     ("minijinja", &["expand/"]),
     ("rcgen", &["mint/"]),
     ("redb", &["apps/"]),

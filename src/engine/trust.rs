@@ -15,6 +15,9 @@ use crate::resource::{Owner, PathState};
 /// Where Debian's ca-certificates looks for what the administrator adds.
 const SYSTEM: &str = "/usr/local/share/ca-certificates/tavern-local-ca.crt";
 
+/// The link to it that update-ca-certificates makes.
+const LINK: &str = "/etc/ssl/certs/tavern-local-ca.pem";
+
 /// Its name in browsers.
 const NICKNAME: &str = "Tavern local CA";
 
@@ -109,6 +112,14 @@ impl Engine<'_> {
         }
         if files.state(Path::new(SYSTEM))? != PathState::Absent {
             files.remove(Path::new(SYSTEM))?;
+            // update-ca-certificates leaves its link to what is gone.
+            let is_its_link = matches!(
+                files.state(Path::new(LINK))?,
+                PathState::Link { target } if target == Path::new(SYSTEM)
+            );
+            if is_its_link {
+                files.remove(Path::new(LINK))?;
+            }
             self.update_system()?;
             report.push(format!("system: {SYSTEM} is gone"));
         }

@@ -96,7 +96,7 @@ fn advice(kind: &str) -> (&'static str, Option<Duration>) {
             "the name must lead here: compare its A and AAAA records (`getent ahosts NAME`) with this host's addresses"
         }
         "connection" => {
-            "the authority must reach port 80 of every address of the name: look at firewalls and at AAAA records"
+            "the name must lead here, and the authority must reach port 80 of every address of it: look at its A and AAAA records (`getent ahosts NAME`) and at firewalls"
         }
         "unauthorized" | "incorrectResponse" => {
             "another server answers for the name: do all its A and AAAA records lead here, and no proxy stands between?"

@@ -2,6 +2,7 @@
 
 mod authority;
 mod certificate;
+mod flaw;
 mod inspect;
 mod password;
 mod ring;
@@ -10,6 +11,7 @@ mod ring;
 pub(crate) use authority::grant;
 pub use authority::{authority, private_key, request, signed_by};
 pub use certificate::{CertificateInfo, MintError, Pair, key_fits, read_certificate, self_signed};
-pub use inspect::{Flaw, inspect};
+pub use flaw::Flaw;
+pub use inspect::inspect;
 pub use password::{account_hash, generate_password, key, redis_password_hash, site_hash};
 pub use ring::{Overlap, is_ring, rotate};

@@ -175,11 +175,8 @@ fn debian_12_trusts_its_own_ca_for_its_own_names() {
     host.ok("tavernctl cert trust --uninstall");
     assert!(!host.sh("curl -s https://shop.lan/").success());
     host.ok("tavernctl cert trust && tavernctl uninstall --yes --purge");
-    assert!(
-        !host
-            .sh("ls /usr/local/share/ca-certificates/* /etc/ssl/certs/*avern*")
-            .success()
-    );
+    let left = host.ok("find /usr/local/share/ca-certificates /etc/ssl/certs -iname '*tavern*'");
+    assert_eq!(left, "");
 }
 
 #[test]
@@ -247,13 +244,10 @@ fn debian_12_refuses_pairs_that_cannot_be_served_before_it_writes() {
         refused(spoil, words);
         host.ok("cp /srv/pair/ca.pem /usr/local/share/ca-certificates/lab.crt && update-ca-certificates >/dev/null 2>&1");
     }
-    leaf(
-        "-not_before 20200101000000Z -not_after 20210101000000Z",
-        "DNS:shop.lan",
-    );
-    refused("true", "expired on 2021-01-01");
+    leaf("-days -1", "DNS:shop.lan");
+    refused("true", "expired on");
     leaf("-days 90", "DNS:other.lan");
-    refused("true", "does not cover `shop.lan`");
+    refused("true", "only in the certificate's common name");
     leaf("-days 90", "DNS:shop.lan");
     host.ok("/root/tavernctl install --yes");
     host.ok("curl -sSf https://shop.lan/ >/dev/null");
