@@ -174,7 +174,10 @@ fn what_was_taken_back_is_ordered_anew_even_if_not_at_once() {
     rig.memory.machine().authority.astray = vec!["shop.example.org".into()];
     let renewals = rig.engine().revoke("shop").unwrap();
     assert!(matches!(renewals[0].outcome, RenewalOutcome::Failed { .. }));
-    assert_eq!(rig.memory.machine().authority.revoked, std::slice::from_ref(&old.der));
+    assert_eq!(
+        rig.memory.machine().authority.revoked,
+        std::slice::from_ref(&old.der)
+    );
     assert_eq!(pair(&rig, "shop"), old);
     rig.memory.machine().authority.astray.clear();
     wait(&rig, 1);
