@@ -18,14 +18,18 @@ pub struct Visit {
 }
 
 /// The visits that prove a site's access rule, and what cannot be proven from this host.
-pub fn visits(access: Option<&Access>, own: &[IpAddr]) -> (Vec<Visit>, Vec<&'static str>) {
+pub fn visits(
+    access: Option<&Access>,
+    own: &[IpAddr],
+    loopback: IpAddr,
+) -> (Vec<Visit>, Vec<&'static str>) {
     let Some(access) = access else {
         return (vec![visit("", None, false, Expect::Served)], Vec::new());
     };
     let mut visits = Vec::new();
     let mut unproven = Vec::new();
-    let inside = source(&access.allow, own, true);
-    let outside = source(&access.allow, own, false);
+    let inside = source(&access.allow, own, loopback, true);
+    let outside = source(&access.allow, own, loopback, false);
     let either = access.require == Require::Any;
     match (access.accounts.is_empty(), access.allow.is_empty()) {
         (true, true) => visits.push(visit("", None, false, Expect::Served)),
@@ -78,24 +82,36 @@ fn visit(what: &'static str, from: Option<IpAddr>, with_password: bool, expect: 
 }
 
 /// An address of this host that the list lets in, or one that it keeps out.
-pub(super) fn source(allow: &[Cidr], own: &[IpAddr], inside: bool) -> Option<IpAddr> {
+pub(super) fn source(
+    allow: &[Cidr],
+    own: &[IpAddr],
+    loopback: IpAddr,
+    inside: bool,
+) -> Option<IpAddr> {
+    let fits = |address: &IpAddr| allow.iter().any(|range| range.contains(*address)) == inside;
+    if loopback.is_ipv6() {
+        let own = own.iter().copied().filter(IpAddr::is_ipv6);
+        return [loopback].into_iter().chain(own).find(fits);
+    }
     // 127.0.0.2 first among those to be kept out: every host has it, and no list means it.
-    let loopback = if inside {
+    let candidates = if inside {
         [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2)]
     } else {
         [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::LOCALHOST]
     };
-    loopback
+    candidates
         .into_iter()
         .map(IpAddr::from)
         .chain(own.iter().copied().filter(IpAddr::is_ipv4))
         .chain([IpAddr::from(Ipv6Addr::LOCALHOST)])
-        .find(|address| allow.iter().any(|range| range.contains(*address)) == inside)
+        .find(fits)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn access(accounts: &[&str], allow: &[&str], require: Require) -> Access {
         Access {
@@ -107,7 +123,7 @@ mod tests {
 
     fn planned(access: Option<&Access>) -> Vec<(String, bool, Expect)> {
         let own = ["192.0.2.7".parse().unwrap()];
-        visits(access, &own)
+        visits(access, &own, HERE)
             .0
             .into_iter()
             .map(|one| {
@@ -167,15 +183,27 @@ mod tests {
     #[test]
     fn what_cannot_be_proven_is_said() {
         let far = access(&["admin"], &["10.0.0.5"], Require::All);
-        let (planned, unproven) = visits(Some(&far), &[]);
+        let (planned, unproven) = visits(Some(&far), &[], HERE);
         assert_eq!((planned.len(), unproven.len()), (1, 1));
         let six = access(&[], &["::1"], Require::All);
         assert_eq!(
-            visits(Some(&six), &[]).0[0].from,
+            visits(Some(&six), &[], HERE).0[0].from,
             Some(Ipv6Addr::LOCALHOST.into())
         );
         let wide = access(&[], &["127.0.0.0/8", "::1"], Require::All);
-        let (planned, unproven) = visits(Some(&wide), &[]);
+        let (planned, unproven) = visits(Some(&wide), &[], HERE);
         assert_eq!((planned.len(), unproven.len()), (1, 1));
+    }
+
+    /// bug: on a host without IPv4 everything was asked of 127.0.0.1, and so nothing was healthy.
+    #[test]
+    fn a_host_without_ipv4_is_asked_by_ipv6() {
+        let here = std::net::Ipv6Addr::LOCALHOST.into();
+        let own = ["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
+        let from =
+            |allow: &str, inside: bool| source(&[allow.parse().unwrap()], &own, here, inside);
+        assert_eq!(from("127.0.0.1", false), Some(here));
+        assert_eq!(from("::1", false), Some(own[1]));
+        assert_eq!(from("192.0.2.0/24", true), None);
     }
 }

@@ -59,7 +59,7 @@ impl Front {
     /// A request through nginx and TLS.
     pub fn request(&self, site: &Setting, path: &str, from: Option<IpAddr>) -> Request {
         let port = self.https_port(site);
-        let address = SocketAddr::new(beside(from), port);
+        let address = SocketAddr::new(beside(from, site), port);
         let door = Door::Tls {
             address,
             name: self.sni.clone(),
@@ -73,7 +73,7 @@ impl Front {
 
     /// A request through nginx in the clear.
     pub fn plain(&self, site: &Setting, path: &str) -> Request {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, site.http_port));
+        let address = SocketAddr::new(site.loopback, site.http_port);
         Request::get(Door::Plain(address), path).header("host", self.authority(site.http_port, 80))
     }
 
@@ -119,11 +119,12 @@ impl From<&HostPattern> for Front {
     }
 }
 
-/// The loopback address of the family that `from` is of.
-fn beside(from: Option<IpAddr>) -> IpAddr {
+/// The loopback address of the family that `from` is of, or else of one that the host has.
+fn beside(from: Option<IpAddr>, site: &Setting) -> IpAddr {
     match from {
         Some(IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
-        _ => Ipv4Addr::LOCALHOST.into(),
+        Some(IpAddr::V4(_)) => Ipv4Addr::LOCALHOST.into(),
+        None => site.loopback,
     }
 }
 

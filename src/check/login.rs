@@ -44,7 +44,7 @@ pub fn try_login(
     let allow = site.access.as_ref().map(|access| access.allow.as_slice());
     let from = match allow {
         None | Some([]) => None,
-        Some(allow) => match source(allow, &host.net.addresses(), true) {
+        Some(allow) => match source(allow, &host.net.addresses(), setting.loopback, true) {
             Some(from) => Some(from),
             None => return Login::NotAsked,
         },

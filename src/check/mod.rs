@@ -20,6 +20,7 @@ mod unit;
 mod web;
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Instant;
@@ -49,6 +50,8 @@ pub struct Setting {
     pub managed: bool,
     /// The generation nginx must run, if it is known.
     pub generation: Option<String>,
+    /// The host's own address, of a family that its kernel has.
+    pub loopback: IpAddr,
 }
 
 impl Setting {
@@ -60,6 +63,7 @@ impl Setting {
             https_port: 443,
             managed: true,
             generation: None,
+            loopback: Ipv4Addr::LOCALHOST.into(),
         }
     }
 
@@ -71,13 +75,23 @@ impl Setting {
             https_port,
             managed: false,
             generation: None,
+            loopback: Ipv4Addr::LOCALHOST.into(),
         }
+    }
+
+    /// The same, asked by an address that this host has.
+    pub fn seen_from(mut self, host: &Host) -> Self {
+        if !host.net.has_ipv4() {
+            self.loopback = Ipv6Addr::LOCALHOST.into();
+        }
+        self
     }
 }
 
 /// Asks everything there is to ask, all at once. Changes nothing on the host.
 pub fn run(host: &Host, stacks: &[Stack], site: &Setting) -> Report {
     let begun = Instant::now();
+    let site = &site.clone().seen_from(host);
     let mut findings = std::thread::scope(|scope| {
         let mut running = vec![
             start(scope, "listeners", || exposure::probe(host, stacks, site)),

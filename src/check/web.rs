@@ -186,7 +186,7 @@ impl<'a> Planner<'a> {
             let ask = self.ask(title(""), request, Expect::Redirected { to }, hints);
             return (vec![ask], Vec::new());
         }
-        let (visits, unproven) = visits(served.access.as_ref(), own);
+        let (visits, unproven) = visits(served.access.as_ref(), own, self.site.loopback);
         let mut findings: Vec<_> = unproven
             .into_iter()
             .map(|why| Finding::new(Some(&self.stack.name), title(""), note(why), 0))

@@ -154,7 +154,7 @@ fn prove(
 ) -> Result<(), Failure> {
     let begun = Instant::now();
     loop {
-        let setting = Setting::installed();
+        let setting = Setting::installed().seen_from(host);
         let what = match try_login(host, &setting, (stack, door), (account, password)) {
             Login::Opened | Login::NotAsked => return Ok(()),
             Login::Refused { status } => format!("{status}"),
