@@ -423,7 +423,7 @@ fn debian_12_listens_on_the_families_that_the_kernel_has() {
         let planned = confined(families, "tavernctl install --yes");
         let text = host.read("/etc/nginx/sites-available/tavern-counter.conf");
         assert!(
-            text.contains(wanted) && !text.contains(other),
+            planned.success() && text.contains(wanted) && !text.contains(other),
             "{planned}{text}"
         );
         let test = confined(families, "nginx -t");
