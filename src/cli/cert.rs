@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::{Answer, Failure, Printer, require_host};
 use crate::engine::{CertificateReport, Engine, RenewRequest, Renewal, RenewalOutcome};
-use crate::host::{Host, raise_open_files};
+use crate::host::{Events, Host, raise_open_files};
 use crate::stack::{Issuer, Stack};
 
 #[derive(Args)]
@@ -74,7 +74,12 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let host = Host::real();
     require_host(&host, "cert")?;
     raise_open_files();
-    let engine = Engine::new(&host, printer);
+    let events = Events::catch()?;
+    let is_stop_wanted = || events.is_stop_wanted();
+    let engine = Engine {
+        is_stop_wanted: &is_stop_wanted,
+        ..Engine::new(&host, printer)
+    };
     match &arguments.verb {
         Verb::Show(show) => {
             let reports = engine.certificates(&show.stacks)?;
@@ -159,7 +164,7 @@ fn told(renewals: &[Renewal], printer: &Printer) -> Answer {
             1 => format!("the certificate of {} was not renewed", failed[0].stack),
             number => format!("{number} certificates were not renewed"),
         },
-        "those in use stay; `sudo tavernctl cert renew` tries again, and so does tavern-renew.timer",
+        "what is served stays as it is; `sudo tavernctl cert renew` tries again, and so does tavern-renew.timer",
     ))
 }
 

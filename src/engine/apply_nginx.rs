@@ -61,8 +61,7 @@ impl Engine<'_> {
     /// Has nginx read again what is there: its own files are as they should be, what they name has changed.
     pub(super) fn reload_nginx(&self, tree: &NginxTree) -> Result<(), EngineError> {
         self.host.nginx.test(&tree.ports)?;
-        let reports = self.host.systemd.reports(&["nginx.service"])?;
-        self.tell_nginx(reports.first().is_some_and(|r| r.active == "active"))?;
+        self.tell_nginx(self.is_nginx_running()?)?;
         self.prove(tree)
     }
 
@@ -85,6 +84,11 @@ impl Engine<'_> {
         self.host.nginx.test(&tree.ports)?;
         self.tell_nginx(was_running)?;
         self.prove(tree)
+    }
+
+    pub(super) fn is_nginx_running(&self) -> Result<bool, EngineError> {
+        let reports = self.host.systemd.reports(&["nginx.service"])?;
+        Ok(reports.first().is_some_and(|r| r.active == "active"))
     }
 
     /// Reloads a running nginx; starts one that is not. Never restarts: a restart with a bad file is an outage.

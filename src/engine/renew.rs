@@ -10,7 +10,7 @@ use super::certificates::Found;
 use super::generations::Snapshot;
 use super::receipt::Receipt;
 use super::source::Source;
-use super::{Engine, EngineError, Lock, Request, Verb};
+use super::{Engine, EngineError, Lock, Request, Unfinished, Verb};
 use crate::model::Name;
 use crate::plan::{Plan, Step};
 use crate::resource::{Action, Certificate, Change, Resource, Signer};
@@ -70,6 +70,7 @@ impl Engine<'_> {
     /// When nothing can be renewed at all: no root, another run, one that did not end, no such stack.
     pub fn renew(&self, request: &RenewRequest) -> Result<Vec<Renewal>, EngineError> {
         let _lock = Lock::take(&self.layout.lock)?;
+        self.end_cut_off_renewal()?;
         self.may_renew()?;
         let mut receipt = self.receipt()?;
         let (stacks, snapshot) = self.applied_stacks(&receipt, &request.stacks)?;
@@ -94,6 +95,19 @@ impl Engine<'_> {
             });
         }
         Ok(renewals)
+    }
+
+    /// A renewal that was cut off is two steps to undo: no reason to have every later one wait for a person.
+    pub(super) fn end_cut_off_renewal(&self) -> Result<(), EngineError> {
+        // One without its first line has done nothing.
+        let is_ours = |run: &Unfinished| match &run.begin {
+            Some(begin) => matches!(begin.verb, Verb::Renew { .. }),
+            None => run.records.is_empty(),
+        };
+        if self.unfinished()?.as_ref().is_some_and(is_ours) {
+            self.recover_locked(false)?;
+        }
+        Ok(())
     }
 
     pub(super) fn may_renew(&self) -> Result<(), EngineError> {
@@ -142,7 +156,11 @@ impl Engine<'_> {
             return Ok(RenewalOutcome::NotDue { at: None });
         };
         // A renewal that was cut off has left one that nobody needs to order again.
-        if let Some(reason) = self.swap(Some(stack), &wanted, snapshot, receipt)? {
+        // Without one, an authority is asked first: what nginx still serves is better than a stand-in of ours.
+        let is_acme = matches!(stack.issuer, Issuer::Acme(_));
+        if (!is_acme || self.staged(&wanted)?.is_some())
+            && let Some(reason) = self.swap(Some(stack), &wanted, snapshot, receipt)?
+        {
             return Ok(RenewalOutcome::Renewed { reason });
         }
         let Issuer::Acme(acme) = &stack.issuer else {
@@ -177,7 +195,12 @@ impl Engine<'_> {
         let old = self.replaced(&wanted, present.as_ref())?;
         match self.order(&stack.name, acme, &wanted, old.map(|found| &found.info)) {
             Ok(()) => {}
-            Err(error) => return self.note_failure(stack, note, error),
+            Err(error) => {
+                let failed = self.note_failure(stack, note, error)?;
+                // nginx must have something to start with.
+                self.swap(Some(stack), &wanted, snapshot, receipt)?;
+                return Ok(failed);
+            }
         }
         let swapped = self.swap(Some(stack), &wanted, snapshot, receipt)?;
         Ok(match swapped {
@@ -330,7 +353,8 @@ impl Engine<'_> {
         let certificate = Resource::Certificate(wanted.clone());
         let mut steps = Vec::new();
         match (&nginx, stack) {
-            (Some(nginx), Some(_)) => {
+            // One that somebody stopped stays so, and reads the pair when it is started.
+            (Some(nginx), Some(_)) if self.is_nginx_running()? => {
                 steps.push(step(certificate, change, vec![nginx.id()]));
                 let reload = Change::new(Action::Restart, "a certificate changed");
                 steps.push(step(nginx.clone(), reload, Vec::new()));
@@ -342,6 +366,8 @@ impl Engine<'_> {
             ..Plan::default()
         };
         self.owner_pairs_are_sound(&plan)?;
+        let was_ordered =
+            matches!(wanted.signer, Signer::Acme { .. }) && self.staged(wanted)?.is_some();
         let run = Run {
             verb: Verb::Renew {
                 stack: stack.map_or("local-ca".to_owned(), |stack| stack.name.to_string()),
@@ -351,7 +377,7 @@ impl Engine<'_> {
         };
         self.apply(run, &plan, receipt, &mut Gains::default())?;
         if let Some(stack) = stack
-            && matches!(wanted.signer, Signer::Acme { .. })
+            && was_ordered
         {
             // Taken up: what failed before is over.
             self.save_note(&stack.name, &Note::issued())?;

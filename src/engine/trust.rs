@@ -110,7 +110,9 @@ impl Engine<'_> {
                 report.push(self.in_browser(&database, false));
             }
         }
-        if files.state(Path::new(SYSTEM))? != PathState::Absent {
+        // Also without the file: a run before may have got no further than its removal.
+        let is_noted = files.state(&self.trusted_path())? != PathState::Absent;
+        if is_noted || files.state(Path::new(SYSTEM))? != PathState::Absent {
             files.remove(Path::new(SYSTEM))?;
             // update-ca-certificates leaves its link to what is gone.
             let is_its_link = matches!(

@@ -94,7 +94,8 @@ impl Layout {
 
     /// Where an ACME authority finds the proof that a name is ours; nginx's workers read it.
     pub fn challenges(&self) -> PathBuf {
-        self.run.join("acme")
+        // A container's folder is beside it, and no name begins with a dot.
+        self.run.join(".acme")
     }
 
     /// The password file of a site; nginx's workers read it, so it is not below `credentials`.

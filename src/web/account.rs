@@ -16,8 +16,8 @@ use super::credential::Secret;
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 
-/// What an accounts file may ask of this host for one login.
-const MAX_MEMORY_KIB: u32 = 128 * 1024;
+/// What an accounts file may ask of this host for one login: two at once must fit in the unit's memory.
+const MAX_MEMORY_KIB: u32 = 64 * 1024;
 const MAX_PASSES: u32 = 16;
 const MAX_LANES: u32 = 4;
 

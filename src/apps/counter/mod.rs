@@ -45,6 +45,8 @@ const TOKEN_NAME: &str = "tavern-counter";
 /// Renewals of an account: many windows of one person, and a bound on the list of ended tokens.
 const RENEWALS: Rate = Rate::a_minute(const { NonZeroU32::new(60).unwrap() });
 const SWEEP: Duration = Duration::from_secs(30);
+/// Tokens live for an hour.
+const FORGET: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -255,8 +257,17 @@ async fn upkeep(app: Arc<App>) {
             }
         }
     };
+    // An account that renews its token all day ends one each time: the store forgets those that have expired.
+    let forget = async {
+        loop {
+            tokio::time::sleep(FORGET).await;
+            if let Err(error) = app.store.revoked(token::now()).await {
+                warn!(%error, "ended tokens that have expired are still kept");
+            }
+        }
+    };
     let ask = || async { app.ask_store().await.map_err(|error| error.to_string()) };
-    tokio::join!(sweep, app.health.keep_asking(ask));
+    tokio::join!(sweep, forget, app.health.keep_asking(ask));
 }
 
 fn check_base(base: &str) -> Result<(), ServeError> {

@@ -252,7 +252,7 @@ fn a_renewal_ends_wherever_it_is_cut_off() {
         rig.memory.machine().revive();
         // Whatever nginx reads now fits together.
         let _ = pair(&rig, "shop");
-        rig.engine().recover(false).unwrap();
+        // The timer's next run needs nobody's help.
         wait(&rig, 1);
         let outcome = renew(&rig, false);
         assert!(
@@ -283,6 +283,49 @@ fn a_renewal_ends_wherever_it_is_cut_off() {
             "{point}"
         );
     }
+}
+
+/// bug: a pair that was gone from the disk was replaced by one of our own before the authority was asked, and that
+/// was called a renewal.
+#[test]
+fn a_pair_that_is_gone_is_ordered_before_one_of_our_own_stands_in() {
+    let rig = installed([acme("shop")]);
+    renew(&rig, false);
+    let lose = || {
+        let mut machine = rig.memory.machine();
+        machine.tree.remove(Path::new("/etc/tavern/tls/shop"));
+    };
+    lose();
+    assert!(matches!(
+        renew(&rig, false)[..],
+        [RenewalOutcome::Renewed { .. }]
+    ));
+    assert!(!pair(&rig, "shop").is_own && is_served(&rig, "shop"));
+    assert_eq!(rig.memory.machine().authority.signed, 2);
+    lose();
+    rig.memory.machine().authority.is_down = true;
+    assert!(matches!(
+        renew(&rig, false)[..],
+        [RenewalOutcome::Failed { .. }]
+    ));
+    assert!(pair(&rig, "shop").is_own, "nginx must be able to start");
+    let report = rig.engine().certificates(&[]).unwrap().remove(0);
+    assert_eq!(report.error.as_deref(), Some("nobody answers"));
+}
+
+/// bug: the timer started an nginx that somebody had stopped.
+#[test]
+fn a_stopped_nginx_stays_stopped() {
+    let rig = installed([stack("shop", "issuer = \"self-signed\"")]);
+    wait(&rig, 300);
+    let engine = rig.engine();
+    let systemd = &engine.host.systemd;
+    systemd.act("stop", &["nginx.service"]).unwrap();
+    let old = pair(&rig, "shop");
+    let outcome = renew(&rig, false);
+    assert!(pair(&rig, "shop") != old, "{outcome:?}");
+    let reports = systemd.reports(&["nginx.service"]).unwrap();
+    assert_eq!(reports[0].active, "inactive");
 }
 
 #[test]

@@ -88,9 +88,8 @@ fn locations(stack: &Stack, site: &Site, layout: &Layout) -> Vec<Value> {
                 &format!("{prefix}/"),
                 Target::App(upstream.clone()),
             )];
-            // Once, however many sites lead to the app: nginx refuses a location that is there twice.
-            if prefix == base {
-                let login = format!("{base}/auth/login");
+            let login = format!("{base}/auth/login");
+            if site_of(stack, site, &login).is_some_and(|owner| owner == site) && prefix != login {
                 list.push(exact(&login, Target::Login(upstream.clone())));
             }
             if !prefix.is_empty() {
@@ -99,6 +98,18 @@ fn locations(stack: &Stack, site: &Site, layout: &Layout) -> Vec<Value> {
             list
         }
     }
+}
+
+/// The site that a path belongs to beside `beside`: an exact location must have the rules that the path had without it,
+/// and be there once, since nginx refuses one that is there twice.
+fn site_of<'s>(stack: &'s Stack, beside: &Site, path: &str) -> Option<&'s Site> {
+    let covers = |site: &&Site| {
+        let rest = path.strip_prefix(site.path.prefix());
+        site.host == beside.host
+            && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let sites = stack.sites.iter().filter(covers);
+    sites.max_by_key(|site| site.path.prefix().len())
 }
 
 enum Target {

@@ -330,6 +330,35 @@ fn headers_are_the_owners_where_the_owner_says_so() {
     }
 }
 
+/// bug: the exact location of the login had the rules of the app's first site, whatever site the path was in.
+#[test]
+fn the_login_has_the_rules_of_its_path() {
+    let app = "[app.api]\nserve = \"counter\"\nneeds = [\"redis\"]\naccounts = [\"admin\"]\n\
+               [container.redis]\nkind = \"redis\"\nimage = \"redis:7-alpine\"\n";
+    let logins = |sites: &str| {
+        let file = file(
+            &tree(&[stack("a", &format!("hosts = [\"*\"]\n{sites}{app}"))]),
+            "a",
+        );
+        let server = server(&file, "_", "443").clone();
+        let all = server.inner().iter().filter(|one| one.name() == "location");
+        let login = |one: &&Directive| {
+            one.arguments()
+                .last()
+                .is_some_and(|path| path.ends_with("login"))
+        };
+        all.filter(login)
+            .map(|one| says(one, "allow").concat().join(" "))
+            .collect::<Vec<_>>()
+    };
+    let first = "[[site]]\npath = \"/x/\"\nname = \"x\"\napp = \"api\"\n";
+    assert_eq!(logins(first), [""]);
+    let within = "[[site]]\npath = \"/x/auth/\"\nname = \"auth\"\napp = \"api\"\naccess = { allow = [\"10.0.0.0/8\"] }\n";
+    assert_eq!(logins(&format!("{first}{within}")), ["10.0.0.0/8"]);
+    let other = "[[site]]\npath = \"/x/auth/\"\nname = \"auth\"\nstatic = \"auth\"\n";
+    assert!(logins(&format!("{first}{other}")).is_empty());
+}
+
 #[test]
 fn errors_have_pages() {
     let lines = "hosts = [\"*\"]\nerror-pages = { 404 = \"404.html\", 502 = \"/srv/pages/down.html\" }\n\

@@ -45,7 +45,7 @@ impl Validation<'_> {
         };
         Ok(Limits {
             rate: number(raw.rate, others.rate, 1, 1_000_000)?,
-            burst: number(raw.burst, others.burst, 0, 1_000_000)?,
+            burst: number(raw.burst, others.burst, 1, 1_000_000)?,
             connections: number(raw.connections, others.connections, 1, 65_535)?,
             body: raw.body.unwrap_or(others.body),
         })
