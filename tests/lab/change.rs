@@ -237,7 +237,7 @@ fn a_second_stack_comes_and_goes(host: &Host) {
     exits(&host.sh("tavernctl plan"), 2);
     host.ok(INSTALL);
     exits(&host.sh("tavernctl check"), 0);
-    let files = host.sh("find /etc/nginx -name '*second*'; nginx -T 2>/dev/null | grep -F second");
+    let files = host.sh("find /etc/nginx -name '*second*'; nginx -T 2>/dev/null | grep -Fw second");
     assert_eq!(files.stdout, "", "{files}");
     // The first takes every name.
     assert_eq!(host.ok(second), ours);
