@@ -357,6 +357,8 @@ impl Engine<'_> {
                     || path.starts_with(&self.layout.state)
                     || (seeded && path.starts_with(&self.layout.www))
                     || (seeded && path.starts_with(&self.layout.logs))
+                    // Of drop-ins; it goes only if nothing else is in it.
+                    || (seeded && path.parent() == Some(&self.layout.units))
                     || matches!(resource, Resource::Binary(_))
             }),
         })

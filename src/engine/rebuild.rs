@@ -12,8 +12,8 @@ use crate::expand;
 use crate::host::gather;
 use crate::model::{ImageRef, Mode};
 use crate::resource::{
-    Container, Content, File, Group, Keep, Link, MARKER, NginxTree, Owner, PathState, Resource,
-    Unit, Volume,
+    Container, Content, Directory, File, Group, Keep, Link, MARKER, NginxTree, Owner, PathState,
+    Resource, Unit, Volume,
 };
 
 /// Where files of ours lie outside of nginx's tree, `/etc/tavern` and the units.
@@ -143,6 +143,18 @@ impl Engine<'_> {
                 if self.has_mark(&path)? {
                     found.push(managed(path));
                 }
+            }
+        }
+        let drop_ins = self.layout.units.join("nginx.service.d");
+        for path in files.list(&drop_ins)? {
+            if self.has_mark(&path)? {
+                found.push(Resource::Directory(Directory {
+                    path: drop_ins.clone(),
+                    mode: Mode(0o755),
+                    owner: Owner::root(),
+                    keep: Keep::Managed,
+                }));
+                found.push(managed(path));
             }
         }
         for path in LINKS.map(PathBuf::from) {

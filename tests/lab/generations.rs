@@ -272,7 +272,7 @@ fn one_stack_is_uninstalled(host: &Host) {
     assert!(host.sh("systemctl cat flask-app.service").success());
     edit(host, "alias = \"flask-two\"", "alias = \"flask-app\"");
     assert!(!host.sh(&format!("test -e {SECOND}")).success());
-    assert_eq!(host.ok("grep -rl second /etc/nginx || true"), "");
+    assert_eq!(host.ok("grep -rlw second /etc/nginx || true"), "");
     assert_eq!(host.read("/var/www/second/notes/index.html"), "mine\n");
     exits(&host.sh("tavernctl check"), 0);
     assert_eq!(count(host, &token(host)), visits + 1);
