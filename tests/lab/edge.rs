@@ -313,11 +313,9 @@ fn named_stacks_alone_leave_the_rest_to_nobody(host: &Host) {
         0,
         "no name, no handshake"
     );
-    assert_eq!(
-        asked(host, "-H 'Host: nobody.test' https://shop.test/").0,
-        0,
-        "nothing at all"
-    );
+    // Nothing at all; newer releases of nginx say 421 themselves where the handshake would have been refused.
+    let stray = asked(host, "-H 'Host: nobody.test' https://shop.test/").0;
+    assert!(matches!(stray, 0 | 421), "{stray}");
     assert_eq!(asked(host, &format!("http://{ip}/")).0, 0);
     assert_eq!(
         asked(host, "-H 'Host: counter.test' https://shop.test/").0,

@@ -342,7 +342,7 @@ pub(super) fn with_image() -> Vec<Case> {
     vec![
         case(
             "a name of ours in somebody else's configuration",
-            "printf 'log_format tavern \"$remote_addr\";\\nlimit_req_zone $binary_remote_addr zone=tavern_requests:1m rate=1r/s;\\n' >/etc/nginx/conf.d/aaa.conf",
+            "printf 'log_format tavern \"$remote_addr\";\\n' >/etc/nginx/conf.d/aaa.conf",
             "rm /etc/nginx/conf.d/aaa.conf",
             &["nginx:sites", "duplicate"],
             &["undone"],
