@@ -286,10 +286,11 @@ impl Engine<'_> {
             } => (*enabled, *active, alias.as_ref()),
             _ => (false, false, None),
         };
+        // One whose file somebody removed may still run, and have links that lead to it.
         let known = systemd
             .reports(&[&unit.name])?
             .first()
-            .is_some_and(|report| report.load == "loaded");
+            .is_some_and(|report| report.load == "loaded" || report.active != "inactive");
         if known && !active {
             systemd.act("stop", &[&unit.name])?;
             // One that failed would stay in the list of failed units after its file is gone.
@@ -301,10 +302,26 @@ impl Engine<'_> {
                 systemd.act("reset-failed", &[&unit.name])?;
             }
         }
-        if known && !enabled {
+        if !enabled && (known || self.is_linked(unit)?) {
             systemd.act("disable", &[&unit.name])?;
         }
         alias.map_or(Ok(()), |alias| self.give_back_alias(alias))
+    }
+
+    fn is_linked(&self, unit: &Unit) -> Result<bool, EngineError> {
+        let wanted = self
+            .layout
+            .units
+            .join("multi-user.target.wants")
+            .join(&unit.name);
+        if self.host.files.state(&wanted)? != PathState::Absent {
+            return Ok(true);
+        }
+        let Some(alias) = &unit.alias else {
+            return Ok(false);
+        };
+        let link = self.host.files.state(&self.layout.units.join(alias))?;
+        Ok(matches!(link, PathState::Link { target } if target.ends_with(&unit.name)))
     }
 
     /// Gives back what nginx had before the first install, and removes whatever else bears our mark:
