@@ -6,15 +6,9 @@ use time::OffsetDateTime;
 use super::finding::{Finding, Judged, healthy, refused, since, unhealthy};
 use crate::host::Host;
 use crate::mint::{CertificateInfo, key_fits, read_certificate};
-use crate::model::{HostPattern, Layout};
+use crate::model::{CHAIN, HostPattern, KEY, Layout};
 use crate::resource::PathState;
 use crate::stack::{Issuer, Stack};
-
-/// The chain, leaf first, in a certificate directory.
-pub const CHAIN: &str = "fullchain.pem";
-
-/// The key beside it.
-pub const KEY: &str = "key.pem";
 
 /// Fewer days than this are too few: renewal has failed for a long time.
 const LEAST_DAYS: i64 = 14;

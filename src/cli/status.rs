@@ -6,7 +6,7 @@ use super::{Answer, Printer, installed_stacks, require_host};
 use crate::engine::{Engine, Silent};
 use crate::host::{Host, HostError};
 use crate::mint;
-use crate::model::Layout;
+use crate::model::{CHAIN, Layout};
 use crate::stack::{SiteContent, Stack};
 
 #[derive(Args)]
@@ -82,7 +82,7 @@ fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {
     }
     let chain = host
         .files
-        .read(&layout.certificate(&stack.name).join("fullchain.pem"))?
+        .read(&layout.certificate(&stack.name).join(CHAIN))?
         .unwrap_or_default();
     let days = match mint::read_certificate(&chain) {
         Ok(info) => format!(

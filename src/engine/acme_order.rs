@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 
 use super::acme_note::Note;
-use super::certificates::KEY;
 use super::generations::json;
 use super::receipt::Receipt;
 use super::{Engine, EngineError};
 use crate::host::{AcmeAccount, AcmeError, HttpChallenge};
 use crate::mint::{self, CertificateInfo, Pair};
-use crate::model::{Mode, Name};
+use crate::model::{KEY, Mode, Name};
 use crate::resource::{Certificate, Owner, PathState, Resource, Signer};
 use crate::stack::{Acme, Binding};
 

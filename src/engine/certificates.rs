@@ -5,14 +5,8 @@ use std::path::{Path, PathBuf};
 use super::generations::json;
 use super::{Engine, EngineError};
 use crate::mint::{self, CertificateInfo, Pair};
-use crate::model::Mode;
+use crate::model::{CHAIN, KEY, Mode};
 use crate::resource::{Certificate, CertificateState, Origin, Owner, Signer};
-
-/// The chain, leaf first, in a pair's directory.
-pub(super) const CHAIN: &str = "fullchain.pem";
-
-/// The key beside it.
-pub(super) const KEY: &str = "key.pem";
 
 /// Who signed it; beside what signs itself there is none.
 const ORIGIN: &str = "origin.json";

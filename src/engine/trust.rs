@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::certificates::CHAIN;
 use super::generations::json;
 use super::{Engine, EngineError, Lock};
 use crate::host::Invocation;
-use crate::model::Mode;
+use crate::model::{CHAIN, Mode};
 use crate::resource::{Owner, PathState};
 
 /// Where Debian's ca-certificates looks for what the administrator adds.

@@ -210,10 +210,10 @@ fn read(text: &str) -> Result<Stack, StackError> {
     parse(Path::new("zz-stack.toml"), text.as_bytes())
 }
 
-/// Every generated file with its text: nginx's read back, the others in lines.
-/// nginx's files as read back, and how many lines each unit has.
+/// nginx's files as read back, and how many lines each of the others has.
 type Written = (Vec<(String, Vec<Directive>)>, Vec<(String, usize)>);
 
+/// Every generated file.
 fn files(stack: Stack) -> Written {
     let desired = expand(&[stack], &facts(), &Layout::system(), &Edge::public()).unwrap();
     let (mut nginx, mut others) = (Vec::new(), Vec::new());

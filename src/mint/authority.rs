@@ -4,13 +4,12 @@
 use std::net::IpAddr;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
-    PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, CidrSubnet, DnType, GeneralSubtree, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256,
 };
 use time::{Duration, OffsetDateTime};
 
-use super::certificate::{MintError, Pair, serial};
+use super::certificate::{MintError, Pair, leaf, serial};
 
 /// A new ECDSA P-256 key, PKCS#8 in PEM.
 ///
@@ -114,27 +113,12 @@ pub fn signed_by(
     let authority_key = KeyPair::from_pem(authority_key)?;
     let issuer = Issuer::new(authority_params(&authority_key)?, authority_key);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let params = leaf(names, days, now)?;
+    let mut params = leaf(names, days, now)?;
+    params.use_authority_key_identifier_extension = true;
     Ok(Pair {
         certificate: params.signed_by(&key, &issuer)?.pem(),
         key: key.serialize_pem(),
     })
-}
-
-fn leaf(names: &[String], days: u16, now: OffsetDateTime) -> Result<CertificateParams, MintError> {
-    let mut params = CertificateParams::new(names.to_vec())?;
-    params.not_before = now - Duration::hours(1);
-    params.not_after = now - Duration::hours(1) + Duration::days(i64::from(days));
-    params.distinguished_name.remove(DnType::CommonName);
-    params.distinguished_name.push(
-        DnType::CommonName,
-        names.first().map_or("tavern", |n| n.get(..64).unwrap_or(n)),
-    );
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    params.serial_number = Some(serial()?);
-    Ok(params)
 }
 
 /// What an authority is sent to sign: `names`, and the proof of having the key. DER.

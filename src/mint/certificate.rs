@@ -89,6 +89,25 @@ impl CertificateInfo {
 /// # Errors
 /// When a name cannot stand in a certificate.
 pub fn self_signed(names: &[String], days: u16, now: OffsetDateTime) -> Result<Pair, MintError> {
+    let mut params = leaf(names, days, now)?;
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, ORGANIZATION);
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let certificate = params.self_signed(&key)?;
+    Ok(Pair {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    })
+}
+
+/// What every certificate of ours for a server says, whoever signs it. It begins an hour early, for clients whose clock
+/// is behind.
+pub(super) fn leaf(
+    names: &[String],
+    days: u16,
+    now: OffsetDateTime,
+) -> Result<CertificateParams, MintError> {
     let mut params = CertificateParams::new(names.to_vec())?;
     params.not_before = now - Duration::hours(1);
     params.not_after = now - Duration::hours(1) + Duration::days(i64::from(days));
@@ -97,18 +116,10 @@ pub fn self_signed(names: &[String], days: u16, now: OffsetDateTime) -> Result<P
         DnType::CommonName,
         names.first().map_or("tavern", |n| n.get(..64).unwrap_or(n)),
     );
-    params
-        .distinguished_name
-        .push(DnType::OrganizationName, ORGANIZATION);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.serial_number = Some(serial()?);
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let certificate = params.self_signed(&key)?;
-    Ok(Pair {
-        certificate: certificate.pem(),
-        key: key.serialize_pem(),
-    })
+    Ok(params)
 }
 
 pub(super) fn serial() -> Result<SerialNumber, MintError> {

@@ -25,7 +25,7 @@ pub use host_name::HostPattern;
 pub use image::ImageRef;
 pub use mode::Mode;
 pub use name::Name;
-pub use paths::Layout;
+pub use paths::{CHAIN, KEY, Layout};
 pub use redirect::RedirectTo;
 pub use span::Span;
 pub use url_path::UrlPath;

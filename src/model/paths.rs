@@ -2,6 +2,12 @@ use std::path::{Path, PathBuf};
 
 use super::Name;
 
+/// The chain, leaf first, in a certificate's directory.
+pub const CHAIN: &str = "fullchain.pem";
+
+/// The key beside it.
+pub const KEY: &str = "key.pem";
+
 /// Where things go: on the host, or for `up` below one private directory.
 #[derive(Debug, Clone)]
 pub struct Layout {

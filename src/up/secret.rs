@@ -3,7 +3,7 @@ use std::path::Path;
 use super::place::Writer;
 use super::{APP_PASSWORD, SITE_PASSWORD, UpError};
 use crate::mint;
-use crate::model::Mode;
+use crate::model::{CHAIN, KEY, Mode};
 use crate::resource::{Certificate, Htpasswd, Secret, SecretKind, Signer};
 
 /// Days below which a certificate that is there is made anew.
@@ -53,10 +53,7 @@ impl Writer<'_> {
     /// A good certificate stays, and with it the exception in the browser.
     pub(super) fn certificate(&mut self, certificate: &Certificate) -> Result<(), UpError> {
         let files = &self.host.files;
-        let (chain, key) = (
-            certificate.path.join("fullchain.pem"),
-            certificate.path.join("key.pem"),
-        );
+        let (chain, key) = (certificate.path.join(CHAIN), certificate.path.join(KEY));
         // In the foreground nobody else signs: a CA, an authority or the owner's files are for the host.
         if certificate.signer == Signer::Authority {
             return Ok(());

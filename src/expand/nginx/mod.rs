@@ -15,7 +15,7 @@ use minijinja::{Value, context};
 
 use super::Edge;
 use super::emit::{EmitError, emit};
-use crate::model::{Facts, HostPattern, Layout};
+use crate::model::{CHAIN, Facts, HostPattern, KEY, Layout};
 use crate::resource::{NginxTree, ResourceId};
 use crate::stack::{Limits, Stack};
 
@@ -109,8 +109,8 @@ fn default_values(stacks: &[Stack], facts: &Facts, layout: &Layout, edge: &Edge)
     Some(context! {
         listen_http => http.unwrap_or_default(),
         listen_https => https.flat_map(|port| listens(*port, facts, edge)).collect::<Vec<_>>(),
-        certificate => file("fullchain.pem"),
-        key => file("key.pem"),
+        certificate => file(CHAIN),
+        key => file(KEY),
         hsts => shown.map(headers::hsts).unwrap_or_default(),
         generation_value => GENERATION,
     })

@@ -7,7 +7,7 @@ use super::listen::{has_plain_http, https_ports, listens};
 use super::site::{site_values, upstream_name, zone};
 use super::{errors, headers};
 use crate::expand::Edge;
-use crate::model::{Facts, HostPattern, Layout, NginxVersion};
+use crate::model::{CHAIN, Facts, HostPattern, KEY, Layout, NginxVersion};
 use crate::stack::{HTTPS_PORT, Issuer, Limits, Site, Stack};
 
 /// What the template of a stack's servers is filled with. `others` are the other stacks of the host.
@@ -51,8 +51,8 @@ pub(super) fn stack_values(
         // Without nginx the plan is for a release that is current.
         http2_on_listen => !facts.nginx.unwrap_or(NginxVersion(1, 25, 1)).has_http2_directive(),
         challenges => matches!(stack.issuer, Issuer::Acme(_)).then(|| format!("{}/", at(layout.challenges()))),
-        certificate => at(certificate.join("fullchain.pem")),
-        key => at(certificate.join("key.pem")),
+        certificate => at(certificate.join(CHAIN)),
+        key => at(certificate.join(KEY)),
         logs => at(layout.logs.join(stack.name.as_str())),
         trusted => stack.proxy.trusted.iter().map(ToString::to_string).collect::<Vec<_>>(),
         hsts => headers::hsts(stack),
