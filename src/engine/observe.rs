@@ -46,6 +46,10 @@ impl Engine<'_> {
                 state: files.state(&link.path)?,
                 wanted: None,
             },
+            Resource::File(file) if !file.is_read() => Observed::Path {
+                state: files.outline(&file.path)?,
+                wanted: self.content(&file.content)?,
+            },
             Resource::File(file) => Observed::Path {
                 state: files.state(&file.path)?,
                 wanted: self.content(&file.content)?,

@@ -186,6 +186,13 @@ impl Engine<'_> {
                     _ => Prior::Present,
                 }
             }
+            // It is made where nothing is, and what is removed of it is gone for good: no copy of a log.
+            (Resource::File(file), Observed::Path { state, .. }) if !file.is_read() => {
+                match state {
+                    PathState::Absent => Prior::Absent,
+                    _ => Prior::Present,
+                }
+            }
             (Resource::Directory(_) | Resource::File(_) | Resource::Link(_), _) => {
                 match resource.path() {
                     Some(path) => match self.capture_path(path)? {

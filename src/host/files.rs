@@ -18,7 +18,7 @@ use crate::model::Mode;
 use crate::resource::{BinaryState, Owner, PathState};
 
 /// Files are read whole up to this; nothing that Tavern manages is larger.
-const READ_LIMIT: u64 = 16 * 1024 * 1024;
+pub(super) const READ_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// Files and directories. Writes are atomic and on disk when they return.
 pub trait Files: Send + Sync {
@@ -27,6 +27,12 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// When the kernel refuses, other than that there is nothing.
     fn state(&self, path: &Path) -> Result<PathState, HostError>;
+
+    /// As [`state`](Self::state), but no byte of a file is read: its content is said to be empty.
+    ///
+    /// # Errors
+    /// When the kernel refuses, other than that there is nothing.
+    fn outline(&self, path: &Path) -> Result<PathState, HostError>;
 
     /// The bytes of a file, or nothing if there is none.
     ///
@@ -149,6 +155,14 @@ const SELF: &str = "/proc/self/exe";
 
 impl Files for RealFiles {
     fn state(&self, path: &Path) -> Result<PathState, HostError> {
+        let mut state = self.outline(path)?;
+        if let PathState::File { content, .. } = &mut state {
+            *content = self.read(path)?.unwrap_or_default();
+        }
+        Ok(state)
+    }
+
+    fn outline(&self, path: &Path) -> Result<PathState, HostError> {
         let data = match fs::symlink_metadata(path) {
             Ok(data) => data,
             Err(error)
@@ -168,7 +182,7 @@ impl Files for RealFiles {
             Ok(PathState::Directory { mode, owner })
         } else if kind.is_file() {
             Ok(PathState::File {
-                content: self.read(path)?.unwrap_or_default(),
+                content: Vec::new(),
                 mode,
                 owner,
             })

@@ -59,6 +59,21 @@ impl RootedFiles {
         })
     }
 
+    fn seen(
+        &self,
+        path: &Path,
+        look: impl Fn(&Path) -> Result<PathState, HostError>,
+    ) -> Result<PathState, HostError> {
+        let Some(spot) = self.root.entry(path)? else {
+            return Ok(PathState::Absent);
+        };
+        let mut state = self.said(path, look(&spot.path))?;
+        if let PathState::File { owner, .. } | PathState::Directory { owner, .. } = &mut state {
+            *owner = self.named(path, &spot)?;
+        }
+        Ok(state)
+    }
+
     fn named(&self, path: &Path, spot: &Spot) -> Result<Owner, HostError> {
         let data = std::fs::symlink_metadata(&spot.path)
             .map_err(|error| HostError::io("look at", self.root.join(path), error))?;
@@ -68,14 +83,11 @@ impl RootedFiles {
 
 impl Files for RootedFiles {
     fn state(&self, path: &Path) -> Result<PathState, HostError> {
-        let Some(spot) = self.root.entry(path)? else {
-            return Ok(PathState::Absent);
-        };
-        let mut state = self.said(path, RealFiles.state(&spot.path))?;
-        if let PathState::File { owner, .. } | PathState::Directory { owner, .. } = &mut state {
-            *owner = self.named(path, &spot)?;
-        }
-        Ok(state)
+        self.seen(path, |place| RealFiles.state(place))
+    }
+
+    fn outline(&self, path: &Path) -> Result<PathState, HostError> {
+        self.seen(path, |place| RealFiles.outline(place))
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, HostError> {

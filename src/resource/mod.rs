@@ -210,10 +210,7 @@ impl Resource {
                 },
             ) => {
                 let is_edited = match (&file.content, made) {
-                    // An owner's file that began empty is a log.
-                    (Content::Text(text), _) => {
-                        (file.keep == Keep::Managed || !text.is_empty()) && differs(state, text)
-                    }
+                    (Content::Text(text), _) => file.is_read() && differs(state, text),
                     // Its credential may be new as well: a copy too many does no harm.
                     (Content::RedisAcl { .. }, Some(made)) => {
                         differs(state, &String::from_utf8_lossy(made))

@@ -119,3 +119,27 @@ fn an_uninstall_that_leaves_somebodys_file_has_ended() {
     assert!(rig.memory.machine().tree.get(Path::new(theirs)).is_some());
     assert!(rig.engine().unfinished().unwrap().is_none());
 }
+
+/// bug: a log of some megabytes made every command fail, and one of a site that left was copied.
+#[test]
+fn a_log_may_be_larger_than_memory() {
+    let rig = installed(&stack("[[site]]\npath = \"/x/\"\nstatic = \"x\"\n"));
+    let grown = Node::file(vec![b'x'; 17 << 20]);
+    for log in ["a-main.access.log", "a-x.access.json"] {
+        let path = format!("/var/log/nginx/{log}");
+        rig.memory.machine().tree.plant(&path, grown.clone());
+    }
+    let page = "/var/www/a/main/index.html";
+    rig.memory.machine().tree.plant(page, grown.clone());
+    assert!(rig.plan().unwrap().steps.is_empty());
+    assert!(rig.engine().drift().unwrap().is_empty());
+    rig.declare(&stack(""));
+    rig.install(None).unwrap();
+    assert!(rig.plan().unwrap().steps.is_empty());
+    let everything = Purge {
+        data: true,
+        packages: false,
+    };
+    let left = rig.engine().uninstall(everything).unwrap();
+    assert!(left.failed.is_empty(), "{left:?}");
+}

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use super::tree::Node;
 use super::{Machine, MemoryHost};
+use crate::host::files::READ_LIMIT;
 use crate::host::{Files, HostError, Space};
 use crate::model::Mode;
 use crate::resource::{BinaryState, Owner, PathState};
@@ -81,10 +82,18 @@ impl Machine {
 
 impl Files for MemoryHost {
     fn state(&self, path: &Path) -> Result<PathState, HostError> {
+        let mut state = self.outline(path)?;
+        if let PathState::File { content, .. } = &mut state {
+            *content = self.read(path)?.unwrap_or_default();
+        }
+        Ok(state)
+    }
+
+    fn outline(&self, path: &Path) -> Result<PathState, HostError> {
         Ok(match self.look().tree.get(path).cloned() {
             None => PathState::Absent,
-            Some(Node::File { bytes, mode, owner }) => PathState::File {
-                content: bytes,
+            Some(Node::File { mode, owner, .. }) => PathState::File {
+                content: Vec::new(),
                 mode,
                 owner,
             },
@@ -100,7 +109,11 @@ impl Files for MemoryHost {
         if matches!(machine.tree.get(&target), Some(Node::Directory { .. })) {
             return Err(refused("read", path, ErrorKind::IsADirectory));
         }
-        Ok(machine.tree.bytes(path).map(<[u8]>::to_vec))
+        let bytes = machine.tree.bytes(path);
+        if bytes.is_some_and(|bytes| bytes.len() as u64 > READ_LIMIT) {
+            return Err(refused("read", path, ErrorKind::FileTooLarge));
+        }
+        Ok(bytes.map(<[u8]>::to_vec))
     }
 
     fn write(&self, path: &Path, bytes: &[u8], mode: Mode, owner: &Owner) -> Result<(), HostError> {
