@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::serve::Listener;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
@@ -71,18 +70,16 @@ impl SideDoor {
     }
 }
 
-impl Listener for Doorway {
-    type Io = Counted;
-    type Addr = ();
-
-    async fn accept(&mut self) -> (Counted, ()) {
+impl Doorway {
+    /// The next connection, or nothing once the door is closed: by then every one that came in is counted.
+    pub async fn accept(&mut self) -> Option<Counted> {
         loop {
             tokio::select! {
                 biased;
-                () = closed(&mut self.open) => std::future::pending().await,
-                Some(visitor) = self.visitors.recv() => return (Counted::uncounted(visitor), ()),
+                () = closed(&mut self.open) => return None,
+                Some(visitor) = self.visitors.recv() => return Some(Counted::uncounted(visitor)),
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => return (Counted::new(stream, &self.traffic, &self.drain), ()),
+                    Ok((stream, _)) => return Some(Counted::new(stream, &self.traffic, &self.drain)),
                     Err(error) if is_of_the_peer(&error) => {}
                     Err(error) => {
                         // out of descriptors or memory: what is open goes on, new ones wait
@@ -92,10 +89,6 @@ impl Listener for Doorway {
                 },
             }
         }
-    }
-
-    fn local_addr(&self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use super::doorway::{Doorway, Drain, SideDoor};
 use super::health::{Health, State};
+use super::server;
 use super::traffic::Traffic;
 
 /// After this a service without its store is ready all the same, and says that it is degraded.
@@ -77,12 +78,11 @@ async fn run_until(service: Service, mut stop: mpsc::Receiver<()>) -> Result<(),
         )
         .map_err(LifecycleError::Listener)?;
         side_doors.push(side_door);
-        let mut leaving = leaving.clone();
-        let server =
-            axum::serve(doorway, service.router.clone()).with_graceful_shutdown(async move {
-                let _ = leaving.wait_for(|leave| *leave).await;
-            });
-        servers.spawn(server.into_future());
+        servers.spawn(server::serve(
+            doorway,
+            service.router.clone(),
+            leaving.clone(),
+        ));
     }
     let mut companions = JoinSet::new();
     companions.spawn(report(service.health.subscribe()));
@@ -110,9 +110,18 @@ async fn run_until(service: Service, mut stop: mpsc::Receiver<()>) -> Result<(),
     let goodbye = async {
         until(FAREWELL_BOUND, || traffic.early() == 0).await;
         let _ = door.send(false);
+        // Nobody is between the door and the count any more.
+        let mut connections = Vec::new();
+        while let Some(open) = servers.join_next().await {
+            connections.extend(open.ok());
+        }
         until(LAST_ARRIVALS_BOUND, || traffic.all() == 0).await;
         let _ = leave.send(true);
-        let drained = async { while servers.join_next().await.is_some() {} };
+        let drained = async {
+            for mut open in connections {
+                while open.join_next().await.is_some() {}
+            }
+        };
         timeout(DRAIN_BOUND, drained).await.is_ok()
     };
     let in_time = tokio::select! {

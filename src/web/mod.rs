@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod problem;
 pub mod request_id;
 pub mod revocation;
+mod server;
 pub mod telemetry;
 pub mod token;
 pub mod traffic;
