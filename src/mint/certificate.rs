@@ -24,6 +24,13 @@ pub enum MintError {
     /// rcgen failed.
     #[error("cannot make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
+    /// Too many rotations within the life of a token.
+    #[error(
+        "this app has {} signing keys whose tokens may still be good, and takes no more\n\
+         help: rotate again in an hour; or end all tokens now: `tavernctl secret rotate APP --at-once`",
+        super::ring::RING_LIMIT
+    )]
+    RingFull,
     /// A PEM file does not hold what it should.
     #[error("{0}")]
     Unreadable(String),

@@ -7,6 +7,9 @@ use super::password::key;
 /// An hour for the last token, ten minutes for the app to restart with the new key, and a little.
 const KEPT_SECONDS: u64 = 3600 + 600 + 60;
 
+/// No app starts with a ring of more lines.
+pub const RING_LIMIT: usize = 64;
+
 /// What becomes of tokens that the key before signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlap {
@@ -19,7 +22,7 @@ pub enum Overlap {
 /// The ring with a new key at its head; keys whose last token has expired by `now` are gone.
 ///
 /// # Errors
-/// When the kernel gives no random bytes.
+/// When the kernel gives no random bytes, or the ring is full of keys that may still be needed.
 pub fn rotate(ring: &str, now: u64, overlap: Overlap) -> Result<String, MintError> {
     let mut text = format!("{}\n", key()?);
     if overlap == Overlap::None {
@@ -32,6 +35,9 @@ pub fn rotate(ring: &str, now: u64, overlap: Overlap) -> Result<String, MintErro
         if now <= retired.saturating_add(KEPT_SECONDS) {
             text.push_str(&format!("{digits} retired={retired}\n"));
         }
+    }
+    if text.lines().count() > RING_LIMIT {
+        return Err(MintError::RingFull);
     }
     Ok(text)
 }
@@ -63,6 +69,23 @@ fn parts(line: &str) -> (&str, Option<u64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// bug: the ring grew past what an app takes, and the run failed when the app did not start.
+    #[test]
+    fn a_full_ring_is_refused_until_a_key_has_expired() {
+        let mut ring = format!("{}\n", key().unwrap());
+        for _ in 1..RING_LIMIT {
+            ring = rotate(&ring, 1000, Overlap::Kept).unwrap();
+        }
+        assert!(is_ring(&ring));
+        assert!(matches!(
+            rotate(&ring, 1000, Overlap::Kept),
+            Err(MintError::RingFull)
+        ));
+        assert!(rotate(&ring, 1000, Overlap::None).is_ok());
+        let later = rotate(&ring, 1000 + KEPT_SECONDS + 1, Overlap::Kept).unwrap();
+        assert_eq!(later.lines().count(), 2);
+    }
 
     #[test]
     fn only_rings_are_rings() {

@@ -14,6 +14,7 @@ const MIN_KEY_BYTES: usize = 32;
 const MIN_DISTINCT: usize = 12;
 /// A service signs with the old key until it has restarted with the new one.
 const HANDOVER_SECONDS: u64 = 600;
+/// `mint::ring` makes no longer ring.
 const MAX_KEYS: usize = 64;
 
 #[derive(Debug, Error)]

@@ -63,9 +63,15 @@ fn load(host: &Host, token: &str, requests: u32) -> Child {
         .expect("ab is installed by tests/run")
 }
 
-fn none_failed(load: Child, requests: u32) {
+fn none_failed(host: &Host, load: Child, requests: u32) {
     let output = load.wait_with_output().expect("ab ends");
     let report = String::from_utf8_lossy(&output.stdout);
+    // What nginx knows of those that failed.
+    let failed = host.sh(
+        "cd /var/log/nginx; grep -v '\"status\":\"2' counter-flask.access.json | grep api/count | tail -n 5; \
+         tail -n 5 counter-flask.error.log",
+    );
+    let report = format!("{report}{failed}");
     assert!(
         report.contains(&format!("Complete requests:      {requests}")),
         "{report}"
@@ -173,7 +179,7 @@ fn new_keys_under_load(host: &Host) {
         let said = host.ok("tavernctl secret rotate --yes");
         assert!(said.contains("All checks passed."), "{said}");
     }
-    none_failed(load, requests);
+    none_failed(host, load, requests);
     assert_eq!(count(host, &old), before + u64::from(requests) + 1);
     let new = token(host);
     assert_eq!(counts(host, &new), 200);
