@@ -45,7 +45,8 @@ fn an_account_is_bound(host: &Host) {
         "{refused}"
     );
     assert!(
-        refused.stdout.contains("xternal account binding"),
+        refused.stdout.contains("externalAccountRequired")
+            && refused.stdout.contains("add `eab-kid` and `eab-key-file`"),
         "{refused}"
     );
     host.ok("curl -sSkf --resolve shop.lan:443:127.0.0.1 https://shop.lan/ >/dev/null");
