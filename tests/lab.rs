@@ -12,6 +12,8 @@ mod access;
 mod adopt;
 #[path = "lab/apt.rs"]
 mod apt;
+#[path = "lab/backup.rs"]
+mod backup;
 #[path = "lab/bare.rs"]
 mod bare;
 #[path = "lab/certificates.rs"]

@@ -15,6 +15,7 @@ fn facts() -> Facts {
         ipv6: true,
         nginx: Some(NginxVersion(1, 22, 1)),
         missing_packages: Vec::new(),
+        has_restic: false,
         apt_trouble: None,
         ufw: UfwFacts::Inactive,
         ssh_ports: vec![22],

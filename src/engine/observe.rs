@@ -6,9 +6,9 @@ use crate::expand;
 use crate::host::{HostError, UnitReport};
 use crate::mint;
 use crate::resource::{
-    AliasState, Container, ContainerState, Content, Desired, HtpasswdState, NginxState, NginxTree,
-    Observed, PathState, Resource, ResourceId, RunningContainer, Secret, SecretKind, SecretState,
-    Unit, UnitState, VolumeState,
+    AliasState, BACKUP_USER, Container, ContainerState, Content, Desired, HtpasswdState,
+    NginxState, NginxTree, Observed, PathState, Resource, ResourceId, RunningContainer, Secret,
+    SecretKind, SecretState, Unit, UnitState, VolumeState,
 };
 
 impl Engine<'_> {
@@ -110,12 +110,18 @@ impl Engine<'_> {
                 user,
                 key,
                 password,
+                saves,
             } => self.host.files.read(password)?.map(|password| {
                 let hash = mint::redis_password_hash(String::from_utf8_lossy(&password).trim());
                 // Anybody in the container may PING, as its health check does; data is for the app alone.
+                let backup = if *saves {
+                    format!("user {BACKUP_USER} on #{hash} resetkeys resetchannels -@all +ping +bgsave +lastsave +info\n")
+                } else {
+                    String::new()
+                };
                 format!(
                     "user default on nopass resetkeys resetchannels -@all +ping\n\
-                     user {user} on #{hash} ~{key} ~{key}:* resetchannels -@all +ping +get +set +incrby +zadd +zrange +zremrangebyscore +info +hello\n"
+                     user {user} on #{hash} ~{key} ~{key}:* resetchannels -@all +ping +get +set +incrby +zadd +zrange +zremrangebyscore +info +hello\n{backup}"
                 )
                 .into_bytes()
             }),
@@ -151,7 +157,7 @@ impl Engine<'_> {
             .collect();
         let usable = match secret.kind {
             SecretKind::KeyRing => mint::is_ring(&text),
-            SecretKind::Key => {
+            SecretKind::Key | SecretKind::BackupKey { .. } => {
                 text.trim().len() == 64 && text.trim().bytes().all(|byte| byte.is_ascii_hexdigit())
             }
             SecretKind::Accounts { .. } => text.lines().all(|line| line.contains(":$argon2id$")),

@@ -63,6 +63,7 @@ fn redis(stack: &Stack, container: &Container, layout: &Layout) -> Result<Vec<De
             user: app_user(stack, container),
             key: count_key(stack, container),
             password,
+            saves: stack.backup.is_some(),
         },
         keep: Keep::Managed,
     });

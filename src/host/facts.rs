@@ -18,7 +18,10 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
     if nginx.is_none() {
         missing.push("nginx");
     }
-    if host.packages.installed(&["logrotate"])?.is_empty() {
+    let there = host.packages.installed(&["logrotate", "restic"])?;
+    // Not `missing`: most stacks have no use for it.
+    let has_restic = there.contains("restic");
+    if !there.contains("logrotate") {
         missing.push("logrotate");
     }
     let no_docker = !has_docker(host);
@@ -47,6 +50,7 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
         // What apt would install decides the syntax as well as what is installed.
         nginx: nginx.or_else(|| NginxVersion::of_package(known.get("nginx")?)),
         missing_packages: missing.into_iter().map(str::to_owned).collect(),
+        has_restic,
         apt_trouble,
         ufw,
         ssh_ports,

@@ -27,7 +27,9 @@ pub use nginx::{NginxState, NginxTree, Rival};
 pub use nginx_access::{AddressRule, LocationRules, Ruling};
 pub use nginx_text::{Directive, NotNginx, directives};
 pub use package::{Group, Package};
-pub use path::{Binary, BinaryState, Content, Directory, File, Keep, Link, Owner, PathState};
+pub use path::{
+    BACKUP_USER, Binary, BinaryState, Content, Directory, File, Keep, Link, Owner, PathState,
+};
 pub use secret::{Htpasswd, HtpasswdState, Rotation, Secret, SecretKind, SecretState};
 pub use unit::{AliasState, Unit, UnitState};
 

@@ -129,6 +129,9 @@ impl Directory {
     }
 }
 
+/// The user that backups have a Redis save as. No app is called so: the dot is none of its letters.
+pub const BACKUP_USER: &str = "tavern.backup";
+
 /// Where a file's bytes come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -145,6 +148,9 @@ pub enum Content {
         key: String,
         /// The credential file with the password.
         password: PathBuf,
+        /// Whether backups are made, which takes a user that may have it save and look at nothing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        saves: bool,
     },
 }
 
