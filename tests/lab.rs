@@ -12,6 +12,8 @@ mod access;
 mod adopt;
 #[path = "lab/apt.rs"]
 mod apt;
+#[path = "lab/authority.rs"]
+mod authority;
 #[path = "lab/backup.rs"]
 mod backup;
 #[path = "lab/bare.rs"]
@@ -66,6 +68,8 @@ mod sandbox;
 mod secrets;
 #[path = "lab/service.rs"]
 mod service;
+#[path = "lab/service_change.rs"]
+mod service_change;
 #[path = "lab/site.rs"]
 mod site;
 mod support;

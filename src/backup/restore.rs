@@ -281,6 +281,9 @@ impl<'a> Backups<'a> {
         for name in restorable.laid.manifest.files.keys() {
             if let Some(file) = name.strip_prefix("etc/credentials/") {
                 let bytes = files.read(&restorable.laid.file(name))?.unwrap_or_default();
+                if let Some((folder, _)) = file.split_once('/') {
+                    self.make_private(&ready.join(folder))?;
+                }
                 write(file, &bytes)?;
             }
         }

@@ -149,11 +149,20 @@ impl Backups<'_> {
             left_out.push(layout.credential(name, credentials.as_str()));
         }
         let folder = layout.credentials().join(name.as_str());
-        for path in files.list(&folder)? {
+        let mut paths = files.list(&folder)?;
+        // An app may have a folder of its own there.
+        for path in paths.clone() {
+            if matches!(files.outline(&path)?, PathState::Directory { .. }) {
+                paths.extend(files.list(&path)?);
+            }
+        }
+        for path in paths {
             let is_file = matches!(files.outline(&path)?, PathState::File { .. });
-            let file_name = path.file_name().unwrap_or_default().to_string_lossy();
-            if is_file && !left_out.contains(&path) && !file_name.starts_with('.') {
-                found.push((format!("etc/credentials/{file_name}"), path.clone()));
+            let within = path.strip_prefix(&folder).unwrap_or(&path);
+            let within = within.to_string_lossy();
+            let is_hidden = within.split('/').any(|part| part.starts_with('.'));
+            if is_file && !left_out.contains(&path) && !is_hidden {
+                found.push((format!("etc/credentials/{within}"), path.clone()));
             }
         }
         for site in &stack.sites {
@@ -239,10 +248,12 @@ impl Backups<'_> {
         let layout = &self.engine.layout;
         let path = layout.credential(&stack.name, "redis-password");
         let password = self.engine.host.files.read(&path)?.unwrap_or_default();
-        let password = String::from_utf8_lossy(&password).trim().to_owned();
+        let ring = String::from_utf8_lossy(&password);
+        // The first is in use, the one below was.
+        let password = mint::keys(&ring).next().unwrap_or_default();
         let name = container.name.as_str();
         let socket = layout.container_run(name).join("redis.sock");
-        Session::open(name, &socket, BACKUP_USER, &password)
+        Session::open(name, &socket, BACKUP_USER, password)
     }
 
     /// Where a container's data is on this host.

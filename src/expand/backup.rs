@@ -28,6 +28,7 @@ pub(super) fn key(stack: &Stack, layout: &Layout) -> Option<Desired> {
                 stack: stack.name.to_string(),
             },
             passwords: layout.passwords(&stack.name),
+            moved_from: None,
         })
         .into(),
     )
@@ -63,6 +64,7 @@ pub(super) fn timers(
             name: format!("{stem}.timer"),
             alias: None,
             service: None,
+            is_beside: false,
         };
         let file = layout.units.join(format!("{stem}.service"));
         desired.push(managed(file, 0o644, emit(service, &values)?).into());

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Change, Claim, MARKER};
+use super::{Action, Change, Claim, MARKER, RedisAcl};
 use crate::model::Mode;
 
 /// Owner and group, by name.
@@ -129,9 +129,6 @@ impl Directory {
     }
 }
 
-/// The user that backups have a Redis save as. No app is called so: the dot is none of its letters.
-pub const BACKUP_USER: &str = "tavern.backup";
-
 /// Where a file's bytes come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -140,18 +137,8 @@ pub enum Content {
     Text(String),
     /// A page or picture that tavernctl carries, by its name below `www/`.
     Page(String),
-    /// Redis's access list for one user, with the hash of the password in a credential file.
-    RedisAcl {
-        /// The user that apps log in as.
-        user: String,
-        /// The one key it may touch.
-        key: String,
-        /// The credential file with the password.
-        password: PathBuf,
-        /// Whether backups are made, which takes a user that may have it save and look at nothing.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        saves: bool,
-    },
+    /// Redis's access list, with the hashes of the passwords in a credential file.
+    RedisAcl(RedisAcl),
 }
 
 /// Who may change a file after it was made.
