@@ -93,7 +93,7 @@ impl Manifest {
                     "it is of form {}, made by tavernctl {}; this one knows form {VERSION} at most",
                     form.version, form.tavern
                 ),
-                "install that tavernctl or a newer one first",
+                "install the tavernctl that made it",
             ));
         }
         let manifest: Self = serde_json::from_str(text).map_err(damaged)?;
