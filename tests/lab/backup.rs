@@ -227,7 +227,7 @@ fn debian_13_backups_are_refused_before_anything_is_touched() {
         exits(&drill, 1);
         assert!(drill.stderr.contains(word), "{what}: {drill}");
     }
-    let check = host.sh("tavernctl check");
+    let check = host.sh("tavernctl check --json");
     exits(&check, 2);
     assert!(check.stdout.contains("could not be restored"), "{check}");
     let said = host.ok(
@@ -258,7 +258,7 @@ fn a_full_target(host: &Host) {
     host.ok("mount -t tmpfs -o size=2m tmpfs /srv/backup && mkdir /srv/backup/counter && head -c 3M /dev/urandom >/srv/backup/fill || true");
     let output = host.sh("tavernctl backup now");
     exits(&output, 1);
-    let check = host.sh("tavernctl check");
+    let check = host.sh("tavernctl check --json");
     assert!(check.stdout.contains("the last try failed"), "{check}");
     host.ok("umount /srv/backup");
     host.ok("tavernctl backup now && tavernctl backup verify");
