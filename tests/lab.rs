@@ -38,6 +38,8 @@ mod firewall;
 mod generations;
 #[path = "lab/graders.rs"]
 mod graders;
+#[path = "lab/health.rs"]
+mod health;
 #[path = "lab/hold.rs"]
 mod hold;
 #[path = "lab/image.rs"]
@@ -66,6 +68,8 @@ mod secrets;
 mod service;
 #[path = "lab/site.rs"]
 mod site;
+#[path = "lab/supervise.rs"]
+mod supervise;
 mod support;
 #[path = "lab/sweep.rs"]
 mod sweep;

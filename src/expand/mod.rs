@@ -10,6 +10,7 @@ mod emit;
 mod nginx;
 mod pages;
 mod revert;
+mod supervisor;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -67,6 +68,7 @@ pub fn expand(
         desired.extend(nginx::log_files(stack, layout));
     }
     desired.extend(certificate::renewal(stacks, facts, layout)?);
+    desired.extend(supervisor::units(stacks, facts, layout)?);
     desired.extend(base::openings(stacks, facts));
     desired.extend(nginx::logrotate(stacks, layout)?);
     desired.extend(nginx::unit_drop_in(layout)?);

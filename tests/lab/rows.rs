@@ -117,7 +117,7 @@ fn what_root_reads_is_roots(host: &Host) {
 }
 
 fn an_uninstall_keeps_edits_and_misses_nothing(host: &Host) {
-    host.ok(&format!("echo '# mine' >>{SITE}; rm /etc/sysusers.d/tavern.conf; systemctl stop tavern-counter.socket tavern-counter.service; docker rm -f redis-flask"));
+    host.ok(&format!("echo '# mine' >>{SITE}; rm /etc/sysusers.d/tavern.conf; systemctl stop tavernd tavern-counter.socket tavern-counter.service; docker rm -f redis-flask"));
     let output = host.sh("tavernctl uninstall --yes");
     exits(&output, 0);
     let kept = format!("find /var/lib/tavern/edited -path '*{SITE}'");

@@ -7,6 +7,7 @@ mod clock;
 mod confirmation;
 mod exactness;
 mod growth;
+mod mend;
 mod pairs;
 mod rig;
 mod rotation;
