@@ -443,6 +443,7 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         &[
             "lives_that_are_over_or_have_not_begun",
             "life_and_key_both_ways",
+            "debian_13_refuses_pairs_that_cannot_be_served_before_it_writes",
         ],
     ),
     (
@@ -484,6 +485,8 @@ const TABLE: &[(u32, &str, &[&str])] = &[
             "an_authority_vouches_for_its_names_and_no_others",
             "it_signs_no_authority",
             "debian_12_trusts_its_own_ca_for_its_own_names",
+            "a_database_that_could_not_be_written_is_tried_again",
+            "trust_that_was_cut_off_is_taken_back",
         ],
     ),
     (
@@ -494,6 +497,7 @@ const TABLE: &[(u32, &str, &[&str])] = &[
             "while_the_authority_is_down_the_old_one_stays",
             "one_that_fails_stops_no_other_and_is_left_alone_for_a_while",
             "debian_12_gets_renews_and_takes_back_what_an_authority_signs",
+            "debian_13_is_bound_to_an_account_and_renews_when_its_authority_says_so",
         ],
     ),
     (

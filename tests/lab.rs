@@ -12,6 +12,8 @@ mod access;
 mod adopt;
 #[path = "lab/apt.rs"]
 mod apt;
+#[path = "lab/authority.rs"]
+mod authority;
 #[path = "lab/bare.rs"]
 mod bare;
 #[path = "lab/certificates.rs"]

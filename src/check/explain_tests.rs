@@ -14,6 +14,7 @@ fn facts() -> Facts {
         ipv4: true,
         ipv6: true,
         nginx: Some(NginxVersion(1, 22, 1)),
+        lacks_gzip_static: false,
         missing_packages: Vec::new(),
         apt_trouble: None,
         ufw: UfwFacts::Inactive,

@@ -95,6 +95,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
                 stacks: renew.stacks.clone(),
                 force: !renew.due,
             })?;
+            pass_on_trust(&engine, printer);
             told(&renewals, printer)
         }
         Verb::Revoke(revoke) => {
@@ -110,10 +111,16 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
                 let home = user.and_then(|user| Some((user, host.accounts.home(user)?)));
                 engine.trust(home.as_ref().map(|(user, home)| (*user, home.as_path())))?
             };
-            for line in report {
-                printer.out(&line);
+            for line in &report.done {
+                printer.out(line);
             }
-            Ok(ExitCode::SUCCESS)
+            if report.failed.is_empty() {
+                return Ok(ExitCode::SUCCESS);
+            }
+            Err(Failure::new(
+                report.failed.join("\n"),
+                "mend that, then run it again: what is done stays done, and the rest is tried again",
+            ))
         }
         Verb::Export => {
             printer.out(engine.local_ca()?.trim_end());
@@ -147,6 +154,25 @@ pub(super) fn order_first(engine: &Engine<'_>, stacks: &[Stack], printer: &Print
     }
 }
 
+/// A CA that was made anew for another name goes to those who trust it. Nothing else depends on it: what fails is said.
+pub(super) fn pass_on_trust(engine: &Engine<'_>, printer: &Printer) {
+    match engine.refresh_trust() {
+        Ok(report) => {
+            for line in report.done {
+                printer.note(&format!("the CA was made anew: {line}"));
+            }
+            for line in report.failed {
+                printer.note(&format!(
+                    "note: {line}; `sudo tavernctl cert trust` tries again"
+                ));
+            }
+        }
+        Err(error) => printer.note(&format!(
+            "note: who trusts the CA was not told of the new one: {error}"
+        )),
+    }
+}
+
 /// What became of each, and whether all is well.
 fn told(renewals: &[Renewal], printer: &Printer) -> Answer {
     let failed: Vec<_> = renewals
@@ -177,6 +203,9 @@ fn line(renewal: &Renewal) -> String {
             format!("{stack}: not due before {}", at.date())
         }
         RenewalOutcome::NotDue { at: None } => format!("{stack}: nothing to renew"),
+        RenewalOutcome::Held { how } => {
+            format!("{stack}: not renewed: everything is {how} (`sudo tavernctl hold --end`)")
+        }
         RenewalOutcome::Paused { until, error } => {
             format!("{stack}: failed, not tried again before {until}: {error}")
         }

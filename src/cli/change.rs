@@ -52,6 +52,8 @@ pub(super) fn carry_out(
         }));
     }
     if engine.is_settled(&proposal)? {
+        // A run that was killed may have got no further.
+        cert::pass_on_trust(&engine, printer);
         printer.out(&shown(&proposal.plan, Diffs::OfChanges));
         return Ok(ExitCode::SUCCESS);
     }
@@ -83,6 +85,7 @@ pub(super) fn carry_out(
         confirm::note_pending(printer);
     } else {
         cert::order_first(&engine, &proposal.stacks, printer);
+        cert::pass_on_trust(&engine, printer);
     }
     finish(host, &proposal, &installed, printer)
 }

@@ -76,6 +76,18 @@ impl Engine<'_> {
             email: acme.email.clone(),
             secret: String::new(),
         };
+        // Read by others when they connect, without a limit: what is no file must not get there.
+        if let Some(root) = &acme.ca_file
+            && files.read(root)?.is_none()
+        {
+            return Err(OrderError::Ours(EngineError::NotReady {
+                what: format!(
+                    "{}: there is no such file (`ca-file` of a stack)",
+                    root.display()
+                ),
+                help: "put the authority's root there (PEM), or correct the stack file".to_owned(),
+            }));
+        }
         if let Some(bytes) = files.read(&path)? {
             account.secret = String::from_utf8_lossy(&bytes).into_owned();
             return Ok(account);

@@ -114,6 +114,15 @@ impl Engine<'_> {
             let _lock = Lock::take(&self.layout.lock)?;
             self.may_renew()?;
             let receipt = self.receipt()?;
+            // Taken back and served on would be the worst of both.
+            if let Some(how) = self.nginx_held(&receipt)? {
+                return Err(EngineError::NotReady {
+                    what: format!(
+                        "everything is {how}, nginx too: no other certificate would be served"
+                    ),
+                    help: "`sudo tavernctl hold --end`, then run it again".into(),
+                });
+            }
             let (stacks, _) = self.applied_stacks(&receipt, &asked)?;
             for stack in stacks {
                 self.revoke_locked(&stack.name, &stack.issuer, &receipt)?;

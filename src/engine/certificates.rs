@@ -89,7 +89,6 @@ impl Engine<'_> {
         chain: &[u8],
         key: &[u8],
     ) -> Result<bool, EngineError> {
-        let files = &self.host.files;
         Ok(match &certificate.signer {
             Signer::Itself | Signer::Authority => false,
             Signer::LocalCa { authority } => match self.pair_at(authority)? {
@@ -100,8 +99,12 @@ impl Engine<'_> {
                 certificate: theirs,
                 key: their_key,
             } => {
-                files.read(theirs)?.as_deref() != Some(chain)
-                    || files.read(their_key)?.as_deref() != Some(key)
+                // What cannot be taken is another than ours: whoever takes it up is told what is wrong with it.
+                let is_another = |path: &Path, ours: &[u8]| {
+                    let read = self.owner_file(path, "file");
+                    !read.is_ok_and(|(bytes, _)| bytes == ours)
+                };
+                is_another(theirs, chain) || is_another(their_key, key)
             }
             Signer::Acme { .. } => match self.staged(certificate)? {
                 None => false,

@@ -85,7 +85,11 @@ impl Engine<'_> {
     }
 
     /// The bytes and the mode of a file of the owner's, wherever links lead that only root could have made.
-    fn owner_file(&self, path: &Path, what: &str) -> Result<(Vec<u8>, Mode), EngineError> {
+    pub(super) fn owner_file(
+        &self,
+        path: &Path,
+        what: &str,
+    ) -> Result<(Vec<u8>, Mode), EngineError> {
         let mut place = path.to_owned();
         for _ in 0..LINKS {
             match self.follow(&place)? {

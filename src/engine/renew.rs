@@ -47,6 +47,11 @@ pub enum RenewalOutcome {
         /// When it will be, where that is known.
         at: Option<OffsetDateTime>,
     },
+    /// It is left alone, as somebody asked.
+    Held {
+        /// Until when.
+        how: String,
+    },
     /// It failed, and is not tried again before.
     Paused {
         /// When.
@@ -75,6 +80,14 @@ impl Engine<'_> {
         let mut receipt = self.receipt()?;
         let (stacks, snapshot) = self.applied_stacks(&receipt, &request.stacks)?;
         let mut renewals = Vec::new();
+        // A new pair is nothing without nginx reading it, which is not to be touched.
+        if let Some(how) = self.nginx_held(&receipt)? {
+            let held = stacks.into_iter().map(|stack| Renewal {
+                stack: stack.name,
+                outcome: RenewalOutcome::Held { how: how.clone() },
+            });
+            return Ok(held.collect());
+        }
         // Who signs for the others comes first; its failure is theirs to report.
         if stacks.iter().any(|stack| stack.issuer == Issuer::LocalCa)
             && let Some(authority) = certificate_at(&receipt, &self.layout.local_ca())
@@ -95,6 +108,16 @@ impl Engine<'_> {
             });
         }
         Ok(renewals)
+    }
+
+    /// How nginx is held, if it is.
+    pub(super) fn nginx_held(&self, receipt: &Receipt) -> Result<Option<String>, EngineError> {
+        let now = self.host.clock.now();
+        let holds = self.holds()?;
+        let mut entries = receipt.entries.iter();
+        let nginx = entries.find(|entry| matches!(entry.resource, Resource::Nginx(_)));
+        let hold = nginx.and_then(|nginx| holds.on(&nginx.id, now));
+        Ok(hold.map(|hold| hold.describe(now)))
     }
 
     /// A renewal that was cut off is two steps to undo: no reason to have every later one wait for a person.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use super::generations::Snapshot;
 use super::{Engine, EngineError};
 use crate::host::Files;
-use crate::model::Layout;
+use crate::model::{HostPattern, Layout};
 use crate::resource::{MARKER, NginxTree, PathState};
 use crate::stack::{DEFAULT, Stack, parse};
 
@@ -115,7 +115,38 @@ pub(super) fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
             }
         }
     }
+    nameless(stacks)
+}
+
+/// Who comes by an address says no name in the handshake, so nginx can show one certificate there for each port:
+/// the other stack's would never be seen.
+fn nameless(stacks: &[NamedStack]) -> Result<(), EngineError> {
+    let mut shown: BTreeMap<u16, &Stack> = BTreeMap::new();
+    // Those that answer to any name are the ones for addresses too, wherever they are.
+    let any = stacks.iter().filter(|one| one.stack.is_default_server());
+    let by_address = stacks.iter().filter(|one| address(&one.stack).is_some());
+    for NamedStack { stack, .. } in any.chain(by_address) {
+        for port in &stack.ports {
+            let Some(first) = shown.insert(*port, stack) else {
+                continue;
+            };
+            let by = address(stack).map(ToString::to_string).unwrap_or_default();
+            let others =
+                address(first).map_or("any host (`*`)".to_owned(), |one| format!("`{one}`"));
+            return Err(EngineError::Clash(format!(
+                "host `{by}` is in stack `{}` and {others} in stack `{}`, both on port {port}: who comes by an address \
+                 says no name, and can be shown the certificate of one of them only",
+                stack.name, first.name
+            )));
+        }
+    }
     Ok(())
+}
+
+/// An address that a stack answers to, if it has one.
+fn address(stack: &Stack) -> Option<&HostPattern> {
+    let mut hosts = stack.hosts.iter();
+    hosts.find(|host| matches!(host, HostPattern::Address(_)))
 }
 
 /// The names that a stack answers to; one for any name claims its ports.
@@ -289,6 +320,47 @@ mod tests {
             clash(stack("a", &site("x")), stack("b", &site("redirect"))),
             ""
         );
+    }
+
+    /// bug: of two stacks that are found by an address, the second was shown with the first's certificate.
+    #[test]
+    fn one_stack_for_each_port_is_found_by_an_address() {
+        let stack = |name: &str, hosts: &str| NamedStack {
+            stack: parse(
+                &PathBuf::from(format!("{name}.toml")),
+                format!(
+                    "name = \"{name}\"\n{hosts}\n[tls]\nissuer = \"self-signed\"\n\
+                     [[site]]\npath = \"/\"\nstatic = \"{name}\"\n"
+                )
+                .as_bytes(),
+            )
+            .unwrap(),
+            source: Vec::new(),
+            on_host: true,
+        };
+        let said = |stacks: &[NamedStack]| {
+            let error = clashes(stacks).err();
+            error.map(|error| error.to_string()).unwrap_or_default()
+        };
+        let first = stack("a", "hosts = [\"192.0.2.10\"]");
+        let second = "hosts = [\"b.example\", \"192.0.2.11\"]";
+        let both = said(&[first.clone(), stack("b", second)]);
+        assert!(
+            both.contains(
+                "`192.0.2.11` is in stack `b` and `192.0.2.10` in stack `a`, both on port 443"
+            ),
+            "{both}"
+        );
+        let any = stack("any", "hosts = [\"*\"]");
+        // Whichever comes first.
+        let beside_any = said(&[first.clone(), any]);
+        assert!(
+            beside_any.contains("`192.0.2.10` is in stack `a` and any host (`*`) in stack `any`"),
+            "{beside_any}"
+        );
+        let elsewhere = stack("b", &format!("{second}\nports = [8443]"));
+        assert_eq!(said(&[first.clone(), elsewhere]), "");
+        assert_eq!(said(&[first, stack("b", "hosts = [\"b.example\"]")]), "");
     }
 
     fn own(path: &Path) -> crate::resource::Owner {

@@ -54,8 +54,9 @@ impl Engine<'_> {
             left.failed.push(error.to_string());
         }
         // The CA's key may stay with the data: nobody is to trust it meanwhile.
-        if let Err(error) = self.distrust_locked() {
-            left.failed.push(error.to_string());
+        match self.distrust_locked() {
+            Ok(report) => left.failed.extend(report.failed),
+            Err(error) => left.failed.push(error.to_string()),
         }
         let mut receipt = self.receipt_or_rebuilt(&mut left)?;
         if receipt.entries.is_empty() {

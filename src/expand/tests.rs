@@ -15,6 +15,7 @@ fn facts() -> Facts {
         ipv4: true,
         ipv6: true,
         nginx: Some(NginxVersion(1, 22, 1)),
+        lacks_gzip_static: false,
         missing_packages: ["nginx", "logrotate", "docker.io"]
             .map(str::to_owned)
             .to_vec(),

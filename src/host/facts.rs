@@ -46,6 +46,7 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
         ipv6: host.net.has_ipv6(),
         // What apt would install decides the syntax as well as what is installed.
         nginx: nginx.or_else(|| NginxVersion::of_package(known.get("nginx")?)),
+        lacks_gzip_static: nginx.is_some() && !host.nginx.has_gzip_static(),
         missing_packages: missing.into_iter().map(str::to_owned).collect(),
         apt_trouble,
         ufw,

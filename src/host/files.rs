@@ -4,6 +4,7 @@
 )]
 
 mod place;
+mod regular;
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -192,7 +193,7 @@ impl Files for RealFiles {
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, HostError> {
-        let file = match fs::File::open(path) {
+        let file = match regular::open(path) {
             Ok(file) => file,
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>

@@ -21,6 +21,9 @@ pub trait Nginx: Send + Sync {
     /// Its version, if it is installed.
     fn version(&self) -> Option<NginxVersion>;
 
+    /// Whether it was built with the module that sends files which were packed before.
+    fn has_gzip_static(&self) -> bool;
+
     /// Judges the live configuration, warnings included. None of these ports is opened by it.
     ///
     /// # Errors
@@ -77,6 +80,11 @@ impl Nginx for RealNginx {
     fn version(&self) -> Option<NginxVersion> {
         let outcome = RealProcesses.run(&Invocation::new("nginx", &["-v"])).ok()?;
         NginxVersion::parse(&outcome.stderr)
+    }
+
+    fn has_gzip_static(&self) -> bool {
+        let outcome = RealProcesses.run(&Invocation::new("nginx", &["-V"]));
+        outcome.is_ok_and(|outcome| has_gzip_static(&outcome.stderr))
     }
 
     fn test(&self, ports: &[u16]) -> Result<String, HostError> {
@@ -161,6 +169,12 @@ impl Nginx for RealNginx {
         let lines: Vec<_> = text.lines().rev().take(3).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
+}
+
+/// Reads `configure arguments: …`, as `nginx -V` says them.
+fn has_gzip_static(said: &str) -> bool {
+    let mut words = said.split_whitespace();
+    words.any(|word| word == "--with-http_gzip_static_module")
 }
 
 fn judge(invocation: &Invocation) -> Result<String, HostError> {
@@ -262,7 +276,17 @@ fn stage_and_judge(
 
 #[cfg(test)]
 mod tests {
-    use super::complaint;
+    use super::{complaint, has_gzip_static};
+
+    #[test]
+    fn what_nginx_was_built_with() {
+        let said = "nginx version: nginx/1.26.3\nTLS SNI support enabled\nconfigure arguments: \
+                    --with-cc-opt='-g -O2' --with-http_ssl_module";
+        assert!(!has_gzip_static(said));
+        assert!(has_gzip_static(&format!(
+            "{said} --with-http_gzip_static_module --with-threads\n"
+        )));
+    }
 
     #[test]
     fn a_complaint_is_what_and_where() {

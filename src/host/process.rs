@@ -39,6 +39,12 @@ impl<'a> Invocation<'a> {
         self.program
     }
 
+    /// Its arguments.
+    #[cfg(test)]
+    pub(super) fn words(&self) -> &[String] {
+        &self.args
+    }
+
     /// One more variable; the rest of the environment is fixed.
     #[must_use]
     pub fn env(mut self, name: &'a str, value: &'a str) -> Self {

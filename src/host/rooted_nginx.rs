@@ -26,6 +26,11 @@ impl Nginx for RootedNginx {
         NginxVersion::of_package(&version)
     }
 
+    fn has_gzip_static(&self) -> bool {
+        // Nothing of an image is run; no site of nginx's is made for one either.
+        true
+    }
+
     fn test(&self, _ports: &[u16]) -> Result<String, HostError> {
         Err(closed())
     }

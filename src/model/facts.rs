@@ -13,6 +13,8 @@ pub struct Facts {
     pub ipv6: bool,
     /// nginx, if it is installed.
     pub nginx: Option<NginxVersion>,
+    /// That nginx was built without the module that sends files which were packed before.
+    pub lacks_gzip_static: bool,
     /// Debian's names of the packages to install: nginx, logrotate and Docker where they are not there from any source.
     pub missing_packages: Vec<String>,
     /// Why apt could not read its sources, in its own words, if it was told to and could not.

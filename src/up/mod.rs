@@ -82,6 +82,7 @@ pub fn place(
         ipv4: host.net.has_ipv4(),
         ipv6: host.net.has_ipv6(),
         nginx: Some(version),
+        lacks_gzip_static: !host.nginx.has_gzip_static(),
         // Units are expanded too, and left out: there is no systemd here.
         binary: "tavernctl".into(),
         binary_is_packaged: true,

@@ -22,3 +22,4 @@ mod server;
 pub mod telemetry;
 pub mod token;
 pub mod traffic;
+mod verified;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::credential::Secret;
 use super::key_ring::{Key, KeyError, KeyRing};
 use super::request_id::RequestId;
+use super::verified::Verified;
 
 /// A longer token is refused unread.
 const MAX_LENGTH: usize = 4096;
@@ -74,6 +75,7 @@ pub struct Tokens {
     keys: KeyRing,
     validation: Validation,
     name: String,
+    verified: Verified,
 }
 
 impl Tokens {
@@ -91,6 +93,7 @@ impl Tokens {
             keys,
             validation,
             name: name.to_owned(),
+            verified: Verified::default(),
         })
     }
 
@@ -127,16 +130,26 @@ impl Tokens {
     }
 
     pub fn check(&self, token: &str) -> Result<Identity, Refusal> {
+        let now = now();
+        if let Some(identity) = self.verified.get(token, now) {
+            return Ok(identity);
+        }
+        let identity = self.verify(token, now)?;
+        self.verified.note(token, &identity, now);
+        Ok(identity)
+    }
+
+    fn verify(&self, token: &str, now: u64) -> Result<Identity, Refusal> {
         if !has_token_shape(token) {
             return Err(Refusal::Invalid);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Invalid)?;
-        let key = self.key_for(&header).ok_or(Refusal::Invalid)?;
+        let key = self.key_for(&header, now).ok_or(Refusal::Invalid)?;
         let data = jsonwebtoken::decode::<Claims>(token, &key.verify, &self.validation)
             .map_err(|error| refusal(error.kind()))?;
         let claims = data.claims;
         // ours live for an hour and are not from the future, whoever signed them
-        if claims.iat > now() + LEEWAY_SECONDS {
+        if claims.iat > now + LEEWAY_SECONDS {
             return Err(Refusal::NotYet);
         }
         if claims.exp.saturating_sub(claims.iat) > LIFE_SECONDS
@@ -154,7 +167,7 @@ impl Tokens {
     }
 
     /// The key that the header names, if the header says nothing but alg, typ and kid.
-    fn key_for(&self, header: &Header) -> Option<&Key> {
+    fn key_for(&self, header: &Header, now: u64) -> Option<&Key> {
         let mut plain = Header::new(Algorithm::HS256);
         plain.kid.clone_from(&header.kid);
         if header.typ.is_none() {
@@ -164,7 +177,7 @@ impl Tokens {
             return None;
         }
         let kid = header.kid.as_deref()?;
-        self.keys.verifying(kid, now())
+        self.keys.verifying(kid, now)
     }
 }
 

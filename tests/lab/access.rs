@@ -274,6 +274,70 @@ fn accounts_come_and_go(host: &Host) {
     }
 }
 
+/// On a terminal: asked twice, nothing shown.
+fn a_password_is_typed_unseen(host: &Host) {
+    host.write("/root/typed.py", include_str!("edge/typed.py"), 0o755);
+    let typed = |lines: &str, command: &str| {
+        host.sh(&format!("/root/typed.py {lines} -- tavernctl {command}"))
+    };
+    let still = manifest(host);
+    for (lines, words) in [
+        (format!("'{FIRST}' '{SECOND}'"), "the two differ"),
+        ("short short".to_owned(), "5 bytes"),
+        ("'' ''".to_owned(), "0 bytes"),
+    ] {
+        let refused = typed(&lines, "user add close eve");
+        exits(&refused, 1);
+        assert!(
+            refused.stdout.contains(words)
+                && refused.stdout.contains("The same again: ")
+                && !refused.stdout.contains("canary"),
+            "{lines}: {refused}"
+        );
+    }
+    same(&still, &manifest(host));
+    let output = typed(&format!("'{FIRST}' '{FIRST}'"), "user add close eve");
+    exits(&output, 0);
+    assert!(
+        output.stdout.contains("Password for eve: ") && !output.stdout.contains(FIRST),
+        "{output}"
+    );
+    assert_eq!(close(host, "127.0.0.1", Some(("eve", FIRST))), 200);
+    let output = typed(&format!("'{SECOND}' '{SECOND}'"), "user passwd close eve");
+    exits(&output, 0);
+    assert_eq!(close(host, "127.0.0.1", Some(("eve", SECOND))), 200);
+    exits(&host.sh("tavernctl user remove close eve"), 0);
+}
+
+/// Whoever has one address of IPv6 has the /64 around it, and passwords to try from each: the limit is the network's.
+fn a_network_of_ipv6_is_one_client(host: &Host) {
+    let ours = ["fd00:6::1", "fd00:6::2", "fd00:6::3", "fd00:7::1"];
+    for address in ours {
+        host.ok(&format!("ip -6 address add {address}/128 dev lo nodad"));
+    }
+    // How many of so many were too many.
+    let refused = |from: &str, times: u32| -> u32 {
+        let statuses = host.ok(&format!(
+            "curl -sSk -o /dev/null -w '%{{http_code}}\\n' --interface {from} --resolve 'six.test:443:[fd00:6::1]' \
+             'https://six.test/close/?[1-{times}]'"
+        ));
+        let refused = statuses.lines().filter(|line| *line == "429");
+        u32::try_from(refused.count()).expect("a few hundred")
+    };
+    let first = refused("fd00:6::2", 300);
+    assert!(first > 100, "{first}");
+    let neighbour = refused("fd00:6::3", 30);
+    assert!(neighbour > 10, "{neighbour} of 30: one network, one client");
+    assert_eq!(
+        refused("fd00:7::1", 30),
+        0,
+        "another network is another client"
+    );
+    for address in ours {
+        host.ok(&format!("ip -6 address delete {address}/128 dev lo"));
+    }
+}
+
 /// A run that did not end comes first, and so does what waits in the files.
 fn nothing_is_changed_on_top_of_something_else(host: &Host) {
     edit(host, "count-key = \"visits\"", "count-key = \"other\"");
@@ -336,7 +400,9 @@ fn the_doors(image: Image, name: &str) {
     check_asks_for_real(&host);
     allow_changes_one_entry(&host);
     accounts_come_and_go(&host);
+    a_password_is_typed_unseen(&host);
     nothing_is_changed_on_top_of_something_else(&host);
+    a_network_of_ipv6_is_one_client(&host);
     behind_a_proxy(&host);
     the_rules_are_what_nginx_does(&host);
 }

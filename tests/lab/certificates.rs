@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::site::{host_with_binary, manifest};
 use crate::support::lab::{Host, Image};
 
-/// An authority on the host itself, on port 14000, and the names that lead here.
-fn with_pebble(host: &Host) {
+/// An authority on the host itself, on port 14000, and the names that lead here. If it is `bound_to` accounts of its
+/// own (`"NAME": "KEY"`), it takes no other.
+pub fn with_pebble(host: &Host, bound_to: Option<&str>) {
     host.ok(
         "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qq install -y --no-install-recommends pebble openssl >/dev/null",
     );
@@ -21,10 +22,15 @@ fn with_pebble(host: &Host) {
     );
     host.write(
         "/root/ca/pebble.json",
-        r#"{"pebble": {"listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
+        &format!(
+            r#"{{"pebble": {{"listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
             "certificate": "/root/ca/tls.pem", "privateKey": "/root/ca/tls.key",
-            "httpPort": 80, "tlsPort": 443, "ocspResponderURL": "", "externalAccountBindingRequired": false}}"#,
-        0o644,
+            "httpPort": 80, "tlsPort": 443, "ocspResponderURL": "", "externalAccountBindingRequired": {},
+            "externalAccountMACKeys": {{{}}}}}}}"#,
+            bound_to.is_some(),
+            bound_to.unwrap_or_default()
+        ),
+        0o600,
     );
     start_pebble(host);
 }
@@ -40,7 +46,7 @@ fn start_pebble(host: &Host) {
     });
 }
 
-fn declare(host: &Host, name: &str, hosts: &str, tls: &str) {
+pub fn declare(host: &Host, name: &str, hosts: &str, tls: &str) {
     host.ok("mkdir -p /etc/tavern/stacks");
     host.write(
         &format!("/etc/tavern/stacks/{name}.toml"),
@@ -54,19 +60,19 @@ fn declare(host: &Host, name: &str, hosts: &str, tls: &str) {
 const ACME: &str = "issuer = \"acme\"\nemail = \"admin@example.org\"\n\
                     directory = \"https://localhost:14000/dir\"\nca-file = \"/root/ca/ca.pem\"";
 
-fn serial(host: &Host, name: &str) -> String {
+pub fn serial(host: &Host, name: &str) -> String {
     host.ok(&format!(
         "openssl x509 -in /etc/tavern/tls/{name}/fullchain.pem -noout -serial"
     ))
 }
 
-fn served(host: &Host, name: &str) -> String {
+pub fn served(host: &Host, name: &str) -> String {
     host.ok(&format!(
         "openssl s_client -connect 127.0.0.1:443 -servername {name} </dev/null 2>/dev/null | openssl x509 -noout -serial"
     ))
 }
 
-fn issuer(host: &Host, name: &str) -> String {
+pub fn issuer(host: &Host, name: &str) -> String {
     host.ok(&format!(
         "openssl x509 -in /etc/tavern/tls/{name}/fullchain.pem -noout -issuer"
     ))
@@ -75,7 +81,7 @@ fn issuer(host: &Host, name: &str) -> String {
 #[test]
 fn debian_12_gets_renews_and_takes_back_what_an_authority_signs() {
     let host = host_with_binary(Image::BookwormPrepared, "acme");
-    with_pebble(&host);
+    with_pebble(&host, None);
     declare(&host, "shop", "\"shop.lan\", \"www.shop.lan\"", ACME);
     let said = host.ok("/root/tavernctl install --yes 2>&1");
     assert!(said.contains("certificate of shop: renewed"), "{said}");
@@ -147,7 +153,16 @@ fn debian_12_gets_renews_and_takes_back_what_an_authority_signs() {
 
 #[test]
 fn debian_12_trusts_its_own_ca_for_its_own_names() {
-    let host = host_with_binary(Image::BookwormPrepared, "local-ca");
+    own_ca(Image::BookwormPrepared, "local-ca12");
+}
+
+#[test]
+fn debian_13_trusts_its_own_ca_for_its_own_names() {
+    own_ca(Image::TrixiePrepared, "local-ca13");
+}
+
+fn own_ca(image: Image, name: &str) {
+    let host = host_with_binary(image, name);
     host.ok("echo '127.0.0.1 shop.lan blog.lan' >>/etc/hosts");
     declare(&host, "shop", "\"shop.lan\"", "issuer = \"local-ca\"");
     host.ok("/root/tavernctl install --yes");
@@ -174,14 +189,96 @@ fn debian_12_trusts_its_own_ca_for_its_own_names() {
     );
     host.ok("tavernctl cert trust --uninstall");
     assert!(!host.sh("curl -s https://shop.lan/").success());
+    browsers_trust_it_too(&host);
     host.ok("tavernctl cert trust && tavernctl uninstall --yes --purge");
     let left = host.ok("find /usr/local/share/ca-certificates /etc/ssl/certs -iname '*tavern*'");
     assert_eq!(left, "");
 }
 
+/// Chromium's store and a profile of Firefox, as their programs keep them, of the user who called sudo.
+fn browsers_trust_it_too(host: &Host) {
+    host.ok(
+        "export DEBIAN_FRONTEND=noninteractive; apt-get -qq install -y --no-install-recommends libnss3-tools >/dev/null; \
+         useradd --create-home ann && cd /home/ann && \
+         for store in .pki/nssdb .mozilla/firefox/one.default; do \
+         runuser -u ann -- mkdir -p $store && runuser -u ann -- certutil -d sql:$store -N --empty-password; done",
+    );
+    let chromium = "/home/ann/.pki/nssdb";
+    let firefox = "/home/ann/.mozilla/firefox/one.default";
+    let names = |store: &str| host.ok(&format!("certutil -d sql:{store} -L"));
+    // NSS itself judges the certificate that nginx shows.
+    let is_valid = |store: &str, name: &str| {
+        host.ok(&format!(
+            "cp -r {store} /root/judged; certutil -d sql:/root/judged -A -n leaf -t ,, -i /etc/tavern/tls/{name}/fullchain.pem"
+        ));
+        let judged =
+            host.sh("certutil -d sql:/root/judged -V -u V -n leaf 2>&1; rm -r /root/judged");
+        judged.stdout.contains("certificate is valid")
+    };
+    assert!(!is_valid(chromium, "shop"));
+    let trust = "SUDO_USER=ann tavernctl cert trust";
+    host.ok(trust);
+    let own = host.ok("find /home/ann ! -user ann");
+    assert_eq!(own, "", "somebody else's files in a home");
+    for store in [chromium, firefox] {
+        assert!(names(store).contains("Tavern local CA"), "{store}");
+        assert!(is_valid(store, "shop"), "{store}");
+    }
+    // Another name, another CA: those who trusted it do so still, and the old one is gone.
+    declare(host, "blog", "\"blog.lan\"", "issuer = \"local-ca\"");
+    let said = host.ok("tavernctl install --yes 2>&1");
+    assert!(said.contains("the CA was made anew"), "{said}");
+    host.ok("curl -sSf https://blog.lan/ >/dev/null && curl -sSf https://shop.lan/ >/dev/null");
+    for store in [chromium, firefox] {
+        assert_eq!(
+            names(store).matches("Tavern local CA").count(),
+            1,
+            "{store}"
+        );
+        assert!(
+            is_valid(store, "blog") && is_valid(store, "shop"),
+            "{store}"
+        );
+    }
+    assert!(
+        host.ok("tavernctl install --yes 2>&1")
+            .contains("Nothing to change.")
+    );
+    // One store that cannot be written is not forgotten.
+    host.ok(&format!(
+        "chown -R root:root {firefox}; chmod -R go= {firefox}"
+    ));
+    let said = host.sh("tavernctl cert trust --uninstall 2>&1");
+    assert_eq!(said.code, 1, "{said}");
+    assert!(
+        said.stdout.contains("one.default still trusts it"),
+        "{said}"
+    );
+    assert!(!names(chromium).contains("Tavern") && names(firefox).contains("Tavern"));
+    let left = host.sh("tavernctl uninstall --yes 2>&1");
+    assert_eq!(left.code, 2, "{left}");
+    assert!(
+        left.stdout.contains("one.default still trusts it"),
+        "{left}"
+    );
+    host.ok(&format!("chown -R ann:ann {firefox}"));
+    host.ok("tavernctl uninstall --yes");
+    assert!(!names(firefox).contains("Tavern"), "{}", names(firefox));
+    host.ok("rm /etc/tavern/stacks/blog.toml && /root/tavernctl install --yes");
+}
+
 #[test]
 fn debian_12_refuses_pairs_that_cannot_be_served_before_it_writes() {
-    let host = host_with_binary(Image::BookwormPrepared, "files");
+    owners_pairs(Image::BookwormPrepared, "files12");
+}
+
+#[test]
+fn debian_13_refuses_pairs_that_cannot_be_served_before_it_writes() {
+    owners_pairs(Image::TrixiePrepared, "files13");
+}
+
+fn owners_pairs(image: Image, name: &str) {
+    let host = host_with_binary(image, name);
     host.ok("echo '127.0.0.1 shop.lan' >>/etc/hosts; mkdir -p /srv/pair");
     let leaf = |days: &str, names: &str| {
         host.ok(&format!(
@@ -246,6 +343,14 @@ fn debian_12_refuses_pairs_that_cannot_be_served_before_it_writes() {
     }
     leaf("-days -1", "DNS:shop.lan");
     refused("true", "expired on");
+    if image == Image::TrixiePrepared {
+        // An older openssl cannot write one that is yet to begin.
+        leaf(
+            "-not_before $(date -u -d tomorrow +%Y%m%d000000Z) -days 90",
+            "DNS:shop.lan",
+        );
+        refused("true", "is not valid before");
+    }
     leaf("-days 90", "DNS:other.lan");
     refused("true", "only in the certificate's common name");
     leaf("-days 90", "DNS:shop.lan");

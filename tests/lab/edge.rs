@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::sandbox::gixy_finds_nothing;
 use crate::site::{edit, exits, installed, status, wait_until_healthy};
 use crate::support::lab::{Host, Image};
 
@@ -54,6 +55,8 @@ fn sites_of_every_kind(image: Image, name: &str) {
     host.write("/etc/tavern/stacks/shop.toml", SHOP, 0o644);
     host.ok(INSTALL);
     exits(&host.sh("tavernctl plan"), 0);
+    // Redirects, names, ports and limits of their own included.
+    gixy_finds_nothing(&host, "tavern-shop.conf");
     sites_are_found(&host);
     only_the_stack_that_was_asked_for_answers(&host);
     answers_say_what_they_must(&host);

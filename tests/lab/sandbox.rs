@@ -87,7 +87,7 @@ fn the_unit_reaches_nothing(host: &Host) {
 }
 
 /// In any file of ours, `expected` among them.
-fn gixy_finds_nothing(host: &Host, expected: &str) {
+pub fn gixy_finds_nothing(host: &Host, expected: &str) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let listing = host
         .ok("grep -rl 'Written by Tavern' /etc/nginx --include='*.conf' | grep -v sites-enabled");

@@ -130,8 +130,9 @@ pub fn serve(settings: Settings) -> Result<(), ServeError> {
     let _telemetry = telemetry::start(TOKEN_NAME);
     let (listeners, private) = activation::apart(listeners);
     let metrics = Metrics::new();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // One thread answers all: a request takes microseconds, and most of what a second thread adds is waking it.
+    // Hashing and the embedded store have threads of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(settings.logins_at_once.get() + 2)
         .thread_stack_size(512 * 1024)
         .enable_all()

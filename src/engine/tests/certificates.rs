@@ -10,7 +10,7 @@ use crate::mint::{self, CertificateInfo};
 
 const DAY: u64 = 24 * 3600;
 
-fn stack(name: &str, tls: &str) -> (String, String) {
+pub(super) fn stack(name: &str, tls: &str) -> (String, String) {
     let text = format!(
         "name = \"{name}\"\nhosts = [\"{name}.example.org\"]\n[tls]\n{tls}\n\
          [[site]]\npath = \"/\"\nstatic = \"main\"\n"
@@ -18,18 +18,18 @@ fn stack(name: &str, tls: &str) -> (String, String) {
     (name.to_owned(), text)
 }
 
-fn acme(name: &str) -> (String, String) {
+pub(super) fn acme(name: &str) -> (String, String) {
     stack(name, "issuer = \"acme\"")
 }
 
-fn installed(files: impl IntoIterator<Item = (String, String)>) -> Rig {
+pub(super) fn installed(files: impl IntoIterator<Item = (String, String)>) -> Rig {
     let rig = Rig::new(MemoryHost::prepared());
     rig.declare(&Files::from_iter(files));
     rig.install(None).unwrap();
     rig
 }
 
-fn renew(rig: &Rig, force: bool) -> Vec<RenewalOutcome> {
+pub(super) fn renew(rig: &Rig, force: bool) -> Vec<RenewalOutcome> {
     try_renew(rig, force).unwrap()
 }
 
@@ -45,7 +45,7 @@ fn try_renew(rig: &Rig, force: bool) -> Result<Vec<RenewalOutcome>, EngineError>
         .collect())
 }
 
-fn pair(rig: &Rig, name: &str) -> CertificateInfo {
+pub(super) fn pair(rig: &Rig, name: &str) -> CertificateInfo {
     let place = Path::new("/etc/tavern/tls").join(name);
     let machine = rig.memory.machine();
     let read = |file: &str| machine.tree.bytes(&place.join(file)).unwrap().to_vec();
@@ -60,7 +60,7 @@ fn is_served(rig: &Rig, name: &str) -> bool {
     reports[0].is_served == Some(true)
 }
 
-fn wait(rig: &Rig, days: u64) {
+pub(super) fn wait(rig: &Rig, days: u64) {
     rig.memory.machine().gone_on += Duration::from_secs(days * DAY);
 }
 

@@ -15,7 +15,7 @@ use minijinja::{Value, context};
 
 use super::Edge;
 use super::emit::{EmitError, emit};
-use crate::model::{CHAIN, Facts, HostPattern, KEY, Layout};
+use crate::model::{CHAIN, Facts, HostPattern, KEY, Layout, Name};
 use crate::resource::{NginxTree, ResourceId};
 use crate::stack::{Limits, Stack};
 
@@ -99,19 +99,33 @@ fn default_values(stacks: &[Stack], facts: &Facts, layout: &Layout, edge: &Edge)
         let mut hosts = stack.hosts.iter();
         hosts.any(|host| matches!(host, HostPattern::Address(_)))
     };
-    let shown = stacks.iter().find(has_address);
-    let file = |name: &str| {
-        let file = layout.certificate(&shown?.name).join(name);
-        Some(file.to_string_lossy().into_owned())
-    };
+    // Of the stacks on a port, one at most is found by an address.
+    let mut shown: BTreeMap<Option<&Name>, (Option<&Stack>, Vec<u16>)> = BTreeMap::new();
+    for port in unclaimed.https {
+        let is_there = |stack: &&Stack| listen::https_ports(stack, edge).contains(&port);
+        let stack = stacks.iter().filter(has_address).find(is_there);
+        let entry = shown.entry(stack.map(|stack| &stack.name));
+        entry.or_insert((stack, Vec::new())).1.push(port);
+    }
+    let servers: Vec<_> = shown
+        .into_values()
+        .map(|(stack, ports)| {
+            let file = |name: &str| {
+                let file = layout.certificate(&stack?.name).join(name);
+                Some(file.to_string_lossy().into_owned())
+            };
+            context! {
+                listens => ports.iter().flat_map(|port| listens(*port, facts, edge)).collect::<Vec<_>>(),
+                certificate => file(CHAIN),
+                key => file(KEY),
+                hsts => stack.map(headers::hsts).unwrap_or_default(),
+            }
+        })
+        .collect();
     let http = unclaimed.http.then(|| listens(edge.http_port, facts, edge));
-    let https = unclaimed.https.iter();
     Some(context! {
         listen_http => http.unwrap_or_default(),
-        listen_https => https.flat_map(|port| listens(*port, facts, edge)).collect::<Vec<_>>(),
-        certificate => file(CHAIN),
-        key => file(KEY),
-        hsts => shown.map(headers::hsts).unwrap_or_default(),
+        servers,
         generation_value => GENERATION,
     })
 }

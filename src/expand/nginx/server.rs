@@ -61,7 +61,7 @@ pub(super) fn stack_values(
         page_headers => headers::of_error_pages(stack),
         starting => errors::starting(stack),
         starting_page => errors::starting_page(),
-        servers => servers(stack, layout),
+        servers => servers(stack, facts, layout),
     }
 }
 
@@ -87,10 +87,12 @@ fn names<'a>(stack: &Stack, hosts: impl Iterator<Item = &'a HostPattern>) -> Vec
 }
 
 /// One server for the names that are shared, one for each that has sites for itself.
-fn servers(stack: &Stack, layout: &Layout) -> Vec<Value> {
+fn servers(stack: &Stack, facts: &Facts, layout: &Layout) -> Vec<Value> {
     let server = |names: Vec<String>, of: Option<&HostPattern>| {
         let sites = stack.sites.iter().filter(|site| site.host.as_ref() == of);
-        let sites: Vec<_> = sites.map(|site| site_values(stack, site, layout)).collect();
+        let sites: Vec<_> = sites
+            .map(|site| site_values(stack, site, facts, layout))
+            .collect();
         context! { names, sites }
     };
     let mut servers = Vec::new();

@@ -4,7 +4,7 @@ use minijinja::{Value, context};
 
 use super::headers;
 use crate::expand::app::base_path;
-use crate::model::Layout;
+use crate::model::{Facts, Layout};
 use crate::stack::{Limits, Redirect, Require, Site, SiteContent, Stack};
 
 pub(super) fn upstream_name(stack: &Stack, app: &crate::model::Name) -> String {
@@ -12,7 +12,7 @@ pub(super) fn upstream_name(stack: &Stack, app: &crate::model::Name) -> String {
 }
 
 /// What the template of a site's locations is filled with.
-pub(super) fn site_values(stack: &Stack, site: &Site, layout: &Layout) -> Value {
+pub(super) fn site_values(stack: &Stack, site: &Site, facts: &Facts, layout: &Layout) -> Value {
     let at = |path: PathBuf| path.to_string_lossy().into_owned();
     let access = site.access.as_ref();
     let htpasswd = access
@@ -32,6 +32,7 @@ pub(super) fn site_values(stack: &Stack, site: &Site, layout: &Layout) -> Value 
         htpasswd,
         headers => headers::of_site(stack, site),
         hidden => site.headers.keys().map(ToString::to_string).collect::<Vec<_>>(),
+        gzip_static => !facts.lacks_gzip_static,
         cache => !headers::says(&site.headers, "cache-control"),
         locations => locations(stack, site, layout),
     }

@@ -1,4 +1,5 @@
 mod hostile;
+mod shared;
 
 use std::path::Path;
 
@@ -176,6 +177,20 @@ fn where_no_stack_answers_to_any_name_the_default_server_rejects() {
         [["/etc/tavern/tls/a/fullchain.pem"]]
     );
     assert_eq!(says(tls, "return"), [["444"]]);
+
+    // bug: on a port of its own, another stack's certificate was shown for its address.
+    let other = lines
+        .replace("a.example", "b.example")
+        .replace("2.7", "2.8");
+    let other = stack("b", &other.replace("[[site]]", "ports = [5085]\n[[site]]"));
+    let both = tree(&[stack("a", &lines), other]);
+    let default = file(&both, "0-default");
+    for (port, name) in [("443", "a"), ("5085", "b")] {
+        assert_eq!(
+            says(server(&default, "_", port), "ssl_certificate"),
+            [[format!("/etc/tavern/tls/{name}/fullchain.pem")]]
+        );
+    }
 }
 
 #[test]

@@ -54,6 +54,29 @@ fn a_failed_write_keeps_what_was_there() {
     assert_eq!(RealFiles.list(dir.path()).unwrap(), [path]);
 }
 
+/// bug: a fifo in the place of an owner's certificate had every command wait for ever.
+#[test]
+fn nothing_is_read_that_has_no_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (fifo, link) = (dir.path().join("fifo"), dir.path().join("link"));
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    RealFiles.link(&link, &fifo).unwrap();
+    for path in [&fifo, &link, Path::new("/dev/zero")] {
+        let refused = RealFiles.read(path).unwrap_err().to_string();
+        assert!(refused.contains("not a file"), "{refused}");
+    }
+    // How a unit is masked.
+    RealFiles.link(&link, Path::new("/dev/null")).unwrap();
+    assert_eq!(RealFiles.read(&link).unwrap(), Some(Vec::new()));
+    // What the kernel makes up as it is read.
+    assert!(
+        RealFiles
+            .read(Path::new("/proc/self/status"))
+            .unwrap()
+            .is_some()
+    );
+}
+
 #[test]
 fn directories_get_their_mode_and_stay_when_not_empty() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,8 +6,9 @@ use crate::resource::Owner;
 const LONGEST: usize = 31;
 
 impl Accounts for MemoryHost {
-    fn home(&self, _user: &str) -> Option<std::path::PathBuf> {
-        None
+    fn home(&self, user: &str) -> Option<std::path::PathBuf> {
+        let home = std::path::Path::new("/home").join(user);
+        self.look().tree.get(&home).is_some().then_some(home)
     }
 
     fn group_id(&self, name: &str) -> Option<u32> {

@@ -13,6 +13,7 @@ mod net;
 mod nginx;
 mod packages;
 mod picture;
+mod stores;
 mod systemd;
 mod tree;
 
@@ -27,6 +28,7 @@ use systemd::Active;
 use tree::Tree;
 
 pub(crate) use picture::{Picture, differences};
+pub(crate) use stores::DAMAGED;
 pub(crate) use tree::Node;
 
 /// What a call that would change the machine meets from the nth on.

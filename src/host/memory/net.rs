@@ -51,15 +51,17 @@ impl Http for MemoryHost {
 
 impl Processes for MemoryHost {
     fn run(&self, invocation: &Invocation) -> Result<Outcome, HostError> {
-        // The one question that is not asked through another door: what systemd listens on for sshd.
-        if invocation.program() == "systemctl" {
-            return Ok(Outcome {
+        match invocation.program() {
+            // What systemd listens on for sshd.
+            "systemctl" => Ok(Outcome {
                 code: 0,
                 stdout: "ActiveState=inactive\n".to_owned(),
                 stderr: String::new(),
-            });
+            }),
+            "update-ca-certificates" => self.update_ca_certificates(),
+            "runuser" => self.certutil(invocation.words()),
+            _ => Err(no_such(invocation)),
         }
-        Err(no_such(invocation))
     }
 
     fn stream(

@@ -174,6 +174,10 @@ impl Nginx for MemoryHost {
             .then_some(NginxVersion(1, 26, 3))
     }
 
+    fn has_gzip_static(&self) -> bool {
+        true
+    }
+
     fn test(&self, _ports: &[u16]) -> Result<String, HostError> {
         let read = self.look().read_nginx();
         read.map(|serving| serving.warnings)
