@@ -88,7 +88,7 @@ impl Engine<'_> {
             at: Some(from),
             error,
         };
-        let _lock = Lock::take(&self.layout.lock).map_err(not_now)?;
+        let _lock = Lock::take_briefly(&self.layout.lock).map_err(not_now)?;
         self.end_cut_off_renewal().map_err(failed)?;
         if self.unfinished().map_err(failed)?.is_some() {
             return Err(failed(EngineError::NotReady {

@@ -33,6 +33,7 @@ pub(super) fn resources(
     desired.extend(
         [
             directory(layout.state.clone(), 0o700),
+            directory(layout.state.join("health"), 0o700),
             directory(layout.etc.clone(), 0o755),
             directory(layout.stacks(), 0o755),
             directory(layout.credentials(), 0o700),

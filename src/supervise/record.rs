@@ -41,11 +41,11 @@ pub struct Round {
 
 /// How each probe is, for whoever asks: only a round opens the history.
 fn picture(engine: &Engine<'_>) -> PathBuf {
-    engine.layout.state.join("health.json")
+    engine.layout.state.join("health/now.json")
 }
 
 fn path(engine: &Engine<'_>) -> PathBuf {
-    engine.layout.state.join("health.redb")
+    engine.layout.state.join("health/history.redb")
 }
 
 /// How each probe is, by the last round; nothing if there was none.
