@@ -30,11 +30,13 @@ pub(super) fn units(
         name: NAME.to_owned(),
         alias: None,
         service: None,
+        is_beside: false,
     };
     let timer = Unit {
         name: "tavern-check.timer".to_owned(),
         alias: None,
         service: None,
+        is_beside: false,
     };
     let round = layout.units.join("tavern-check.service");
     Ok(vec![
