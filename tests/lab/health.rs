@@ -168,7 +168,6 @@ fn numbers_are_served(host: &Host) {
 fn after_a_reboot_it_is_compared(host: &Host) {
     assert!(!journal(host).contains("after the reboot"));
     host.reboot();
-    host.ok("systemctl stop tavern-check.timer");
     wait_until_healthy(host, "the site after a reboot");
     round(host);
     let said = journal(host);
@@ -179,7 +178,6 @@ fn after_a_reboot_it_is_compared(host: &Host) {
     // What the reboot did not bring back is named.
     host.ok("systemctl disable tavern-renew.timer");
     host.reboot();
-    host.ok("systemctl stop tavern-check.timer");
     wait_until_healthy(host, "the site after another reboot");
     round(host);
     let said = journal(host);
