@@ -14,7 +14,7 @@ pub struct Unmended {
     /// Where it failed; nothing if it is not the time for it: another run is at work, or it is held.
     pub at: Option<Mend>,
     /// Why.
-    pub error: EngineError,
+    pub error: Box<EngineError>,
 }
 
 impl Engine<'_> {
@@ -83,10 +83,13 @@ impl Engine<'_> {
     /// # Errors
     /// When another run is at work, or a step failed: the next mend goes on there.
     pub fn mend(&self, name: &str, from: Mend) -> Result<(), Unmended> {
-        let not_now = |error| Unmended { at: None, error };
+        let not_now = |error| Unmended {
+            at: None,
+            error: Box::new(error),
+        };
         let failed = |error| Unmended {
             at: Some(from),
-            error,
+            error: Box::new(error),
         };
         let _lock = Lock::take_briefly(&self.layout.lock).map_err(not_now)?;
         self.end_cut_off_renewal().map_err(failed)?;
@@ -137,7 +140,7 @@ impl Engine<'_> {
         let failed = |at| {
             move |error| Unmended {
                 at: Some(at),
-                error,
+                error: Box::new(error),
             }
         };
         let generation = self
