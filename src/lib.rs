@@ -28,6 +28,7 @@
 //! | [`backup`] | backups, drills and restores, through restic | `engine`, `host`, `stack`, `mint`, `resource`, `model` |
 //! | [`check`] | probes, and verdicts that are pure functions of their answers | `host`, `stack`, `resource`, `mint`, `model` |
 //! | [`logs`] | the logs of a stack's parts, merged by time | `host`, `stack`, `model` |
+//! | [`supervise`] | tavernd: what to do next is a pure function; the loops that feed it | `check`, `engine`, `host`, … |
 //! | [`up`] | the same stack in the foreground, without root | `expand`, `check`, `host`, … |
 //! | [`web`] | what every built-in service shares | – |
 //! | [`apps`] | the built-in services; they know nothing of the host | `web` |
@@ -64,5 +65,6 @@ pub mod model;
 pub mod plan;
 pub mod resource;
 pub mod stack;
+pub mod supervise;
 pub mod up;
 pub mod web;

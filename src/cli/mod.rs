@@ -1,6 +1,7 @@
 //! One file a verb: arguments, one library call, the printed result and the exit code.
 
 mod access;
+mod alert;
 mod allow;
 mod amend;
 mod app;
@@ -26,6 +27,7 @@ mod rollback;
 mod secret;
 mod serve;
 mod status;
+mod supervise;
 mod tether;
 mod uninstall;
 mod up;
@@ -84,6 +86,8 @@ enum Verb {
     User(user::Arguments),
     /// Say who may see a site, and why
     Access(access::Arguments),
+    /// Alerts: send a test
+    Alert(alert::Arguments),
     /// Logs of apps, nginx and containers, merged by time
     Logs(logs::Arguments),
     /// List the generations of this host
@@ -106,6 +110,8 @@ enum Verb {
     Uninstall(uninstall::Arguments),
     /// Run the stack in the foreground, as you, without root, Docker or systemd
     Up(up::Arguments),
+    /// Keep containers as they were applied; this is what `tavernd.service` runs
+    Supervise(supervise::Arguments),
     /// Run a built-in app; this is what an app's unit starts
     #[command(hide = true)]
     Serve(serve::Arguments),
@@ -202,9 +208,12 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
     let concerns_the_host = match &verb {
         Verb::Install(arguments) => !arguments.is_for_an_image(),
         Verb::Plan(arguments) => !arguments.is_for_an_image(),
-        Verb::Recover(_) | Verb::Revert(_) | Verb::Up(_) | Verb::Serve(_) | Verb::Tether(_) => {
-            false
-        }
+        Verb::Recover(_)
+        | Verb::Revert(_)
+        | Verb::Supervise(_)
+        | Verb::Up(_)
+        | Verb::Serve(_)
+        | Verb::Tether(_) => false,
         _ => true,
     };
     if concerns_the_host {
@@ -228,6 +237,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Allow(arguments) => allow::run(&arguments, printer),
         Verb::User(arguments) => user::run(&arguments, printer),
         Verb::Access(arguments) => access::run(&arguments, printer),
+        Verb::Alert(arguments) => alert::run(&arguments, printer),
         Verb::Logs(arguments) => logs::run(&arguments, printer),
         Verb::Generations(arguments) => generations::run(&arguments, printer),
         Verb::Diff(arguments) => diff::run(&arguments, printer),
@@ -239,6 +249,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Recover(arguments) => recover::run(&arguments, printer),
         Verb::Uninstall(arguments) => uninstall::run(&arguments, printer),
         Verb::Up(arguments) => up::run(&arguments, printer),
+        Verb::Supervise(arguments) => supervise::run(&arguments),
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Tether(arguments) => tether::run(&arguments),
     }

@@ -1,14 +1,18 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::{Answer, Printer, installed_stacks, require_host};
+use crate::check::Verdict;
 use crate::check::age;
 use crate::engine::{Engine, Silent};
 use crate::host::{Host, HostError};
 use crate::mint;
 use crate::model::{BackupRecord, CHAIN, Layout, Saved};
 use crate::stack::{SiteContent, Stack};
+use crate::supervise::{self, Health, Picture};
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  sudo tavernctl status")]
@@ -40,14 +44,48 @@ pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
             pending.back_to
         ));
     }
+    if let Some(health) = supervise::last(&engine) {
+        text.push_str(&described(&health));
+    }
+    let picture = Picture::read(&host, &engine.layout);
+    if picture.is_none() {
+        text.push_str("Watched    no: `systemctl status tavernd` says why\n");
+    }
+    let picture = picture.unwrap_or_default();
     for stack in &stacks {
-        text.push_str(&describe(&host, stack)?);
+        text.push_str(&describe(&host, stack, &picture)?);
     }
     printer.out(&text);
     Ok(ExitCode::SUCCESS)
 }
 
-fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {
+/// How all probes are, by the last round; the ill ones one by one.
+fn described(health: &Health) -> String {
+    let moment = |second| {
+        OffsetDateTime::from_unix_timestamp(second)
+            .ok()
+            .and_then(|time| time.format(&Rfc3339).ok())
+            .unwrap_or_default()
+    };
+    let tracks = health.tracks.values();
+    let ill: Vec<_> = tracks
+        .filter(|track| track.verdict != Verdict::Healthy || track.wavers)
+        .collect();
+    let all = health.tracks.len();
+    let mut text = format!("Health     {} of {all} probes healthy\n", all - ill.len());
+    for track in ill {
+        text.push_str(&format!(
+            "  probe      {}: {}{} since {}\n",
+            track.subject,
+            track.verdict.as_str(),
+            if track.wavers { ", wavers," } else { "" },
+            moment(track.since)
+        ));
+    }
+    text
+}
+
+fn describe(host: &Host, stack: &Stack, picture: &Picture) -> Result<String, HostError> {
     let layout = Layout::system();
     let mut text = format!("\nStack      {}\n", stack.name);
     let units: Vec<String> = stack
@@ -80,6 +118,10 @@ fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {
             "  container  {:<28} {state}\n",
             container.name.as_str()
         ));
+        let kept = picture.containers.iter();
+        for kept in kept.filter(|kept| kept.name == container.name.as_str()) {
+            text.push_str(&format!("             watched: {}\n", kept.describe()));
+        }
     }
     let chain = host
         .files

@@ -238,10 +238,7 @@ impl Engine<'_> {
             Resource::Secret(secret) => self.apply_secret(secret, step.change.action, gains),
             Resource::Htpasswd(htpasswd) => self.apply_htpasswd(htpasswd, gains),
             Resource::Certificate(certificate) => self.apply_certificate(certificate),
-            Resource::Image(image) => Ok(self
-                .host
-                .docker
-                .pull(&image.reference, &mut |text| self.progress.detail(text))?),
+            Resource::Image(image) => self.fetch_image(&image.reference),
             Resource::Volume(volume) => match self.host.docker.volume(&volume.name)? {
                 None => Ok(self
                     .host

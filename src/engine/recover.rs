@@ -119,6 +119,10 @@ impl Engine<'_> {
                 purge_packages,
             }));
         }
+        if let Verb::Mend { .. } = begin.verb {
+            self.close_journal()?;
+            return Ok(Some(Recovered::Undone { what }));
+        }
         if run.is_committed {
             let mut receipt = self.generation_receipt(begin.generation)?;
             let removals = self.removals(&run.pending)?;
@@ -244,7 +248,7 @@ impl Engine<'_> {
     pub(super) fn receipt_as_if_recovered(&self) -> Result<Receipt, EngineError> {
         self.refuse_open_exchange()?;
         let mut receipt = self.receipt()?;
-        if let Some(run) = self.unfinished()? {
+        if let Some(run) = self.unfinished()?.filter(|run| !run.is_mend()) {
             if run.begin.is_some() && !run.is_committed {
                 return Err(EngineError::NotReady {
                     what: format!(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use minijinja::context;
 
 use super::emit::{EmitError, emit};
-use super::{app, backup, certificate, container, pages};
+use super::{app, backup, certificate, container, pages, supervisor};
 use crate::model::{Facts, Layout, Mode, UfwFacts};
 use crate::resource::{
     Binary, Content, Desired, Directory, File, Group, Keep, Link, Owner, Package, Resource,
@@ -33,6 +33,7 @@ pub(super) fn resources(
     desired.extend(
         [
             directory(layout.state.clone(), 0o700),
+            directory(layout.state.join("health"), 0o700),
             directory(layout.etc.clone(), 0o755),
             directory(layout.stacks(), 0o755),
             directory(layout.credentials(), 0o700),
@@ -60,7 +61,11 @@ pub(super) fn resources(
             resource: Resource::Binary(Binary {
                 path: facts.binary.clone(),
             }),
-            restarts: stacks.iter().flat_map(app::services).collect(),
+            restarts: stacks
+                .iter()
+                .flat_map(app::services)
+                .chain(supervisor::id(stacks))
+                .collect(),
         });
     }
     desired.extend(shortcuts(stacks, &facts.binary));

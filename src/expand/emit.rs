@@ -96,6 +96,21 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../units/revert.timer"),
     ),
     (
+        "check.service",
+        Language::Systemd,
+        include_str!("../../units/check.service"),
+    ),
+    (
+        "check.timer",
+        Language::Systemd,
+        include_str!("../../units/check.timer"),
+    ),
+    (
+        "tavernd.service",
+        Language::Systemd,
+        include_str!("../../units/tavernd.service"),
+    ),
+    (
         "renew.service",
         Language::Systemd,
         include_str!("../../units/renew.service"),

@@ -11,6 +11,7 @@ mod emit;
 mod nginx;
 mod pages;
 mod revert;
+mod supervisor;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -70,6 +71,7 @@ pub fn expand(
     }
     desired.extend(certificate::renewal(stacks, facts, layout)?);
     desired.extend(backup::timers(stacks, facts, layout)?);
+    desired.extend(supervisor::units(stacks, facts, layout)?);
     desired.extend(base::openings(stacks, facts));
     desired.extend(nginx::logrotate(stacks, layout)?);
     desired.extend(nginx::unit_drop_in(layout)?);

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::access::RawAccess;
+use super::alert::RawAlert;
 use super::backup::RawBackup;
 use super::edge::RawLimits;
 use super::hash_cost::RawHashCost;
@@ -35,6 +36,7 @@ pub(super) struct RawStack {
     pub(super) firewall: RawFirewall,
     pub(super) proxy: Option<RawProxy>,
     pub(super) backup: Option<RawBackup>,
+    pub(super) alert: Option<Spanned<RawAlert>>,
 }
 
 #[derive(Deserialize)]

@@ -108,6 +108,7 @@ impl Validation<'_> {
         let error_pages = self.error_pages(raw.error_pages)?;
         let sites = self.sites(raw.site, &raw.hosts, &apps, limits)?;
         let proxy = self.proxy(raw.proxy)?;
+        let alert = self.alert(raw.alert)?;
         let tls = match raw.tls.checked(&raw.hosts) {
             Ok(tls) => tls,
             Err(fault) => return self.fault(fault.span, fault.message, fault.help),
@@ -128,6 +129,7 @@ impl Validation<'_> {
             containers,
             proxy,
             backup,
+            alert,
             firewall: raw
                 .firewall
                 .allow

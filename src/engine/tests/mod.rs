@@ -9,6 +9,7 @@ mod exactness;
 mod exchange;
 mod growth;
 mod left_alone;
+mod mend;
 mod pairs;
 mod rig;
 mod rotation;
