@@ -32,7 +32,7 @@ pub struct Restorable<'a> {
 
 impl Restorable<'_> {
     /// Its name.
-    pub fn id(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.snapshot.short_id
     }
 
@@ -144,7 +144,7 @@ impl<'a> Backups<'a> {
     ) -> Result<Installed, BackupError> {
         let outcome = self.restore_from(stack, restorable);
         let cleared = self.engine.host.files.remove_tree(&self.restore_place());
-        let (id, name) = (restorable.id(), &stack.name);
+        let (id, name) = (restorable.name(), &stack.name);
         match &outcome {
             Ok(_) => {
                 let text = format!("backup {id} of stack {name} restored");
@@ -189,7 +189,7 @@ impl<'a> Backups<'a> {
         let prove = || self.prove(laid).map_err(as_engine_error);
         let stores = laid.manifest.stores.iter();
         Ok(self.engine.exchange(&Exchange {
-            what: format!("the restore of backup {}", restorable.id()),
+            what: format!("the restore of backup {}", restorable.name()),
             places,
             containers: stores.map(|store| store.container.clone()).collect(),
             restarts: services(&laid.stack),
@@ -378,11 +378,7 @@ fn chosen(restic: &Restic<'_>, id: Option<&str>) -> Result<Snapshot, BackupError
             .collect(),
         None => {
             let regular = |one: &Snapshot| one.kind() == Some(Kind::Regular);
-            all.into_iter()
-                .filter(regular)
-                .next_back()
-                .into_iter()
-                .collect()
+            all.into_iter().rfind(regular).into_iter().collect()
         }
     };
     match (found.as_slice(), id) {

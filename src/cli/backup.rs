@@ -128,10 +128,10 @@ fn each(
 ) -> Answer {
     let mut failed: Option<Failure> = None;
     for stack in asked_for(host, asked)? {
-        if let Err(error) = work(&stack) {
-            if let Some(earlier) = failed.replace(error.into()) {
-                printer.failure(&earlier);
-            }
+        if let Err(error) = work(&stack)
+            && let Some(earlier) = failed.replace(error.into())
+        {
+            printer.failure(&earlier);
         }
     }
     failed.map_or(Ok(ExitCode::SUCCESS), Err)

@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let restorable = fetching.restorable(&stack, arguments.id.as_deref(), key)?;
     printer.note(&format!(
         "\nBackup {} of stack {}, made {}:",
-        restorable.id(),
+        restorable.name(),
         stack.name,
         moment(restorable.at())
     ));
@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     printer.out(&format!(
         "{}: backup {} restored.",
         stack.name,
-        restorable.id()
+        restorable.name()
     ));
     let report = settled(&host, &installed_stacks(&host, &[stack.name.to_string()])?);
     if report.exit_code() == 0 {
