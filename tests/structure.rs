@@ -32,6 +32,10 @@ const TABLE: &[(&str, &[&str])] = &[
             "plan", "expand", "host", "resource", "stack", "model", "mint",
         ],
     ),
+    (
+        "backup",
+        &["engine", "host", "stack", "resource", "model", "mint"],
+    ),
     ("check", &["host", "stack", "model", "mint", "resource"]),
     ("logs", &["host", "stack", "model"]),
     ("apps", &["web"]),
@@ -45,7 +49,7 @@ const TABLE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "model", "mint", "web", "stack", "resource", "expand", "plan", "host", "engine",
-            "check", "logs", "apps", "up",
+            "check", "logs", "apps", "up", "backup",
         ],
     ),
     ("main", &["cli"]),

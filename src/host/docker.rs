@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use super::{HostError, Outcome};
 use crate::model::ImageRef;
@@ -61,6 +62,8 @@ pub struct FoundContainer {
 pub struct FoundVolume {
     /// The value of our label.
     pub stack: Option<String>,
+    /// Where its files are on this host.
+    pub path: PathBuf,
 }
 
 /// The Docker engine.

@@ -3,6 +3,7 @@
 //! `raw` is what TOML gives, `validate` makes it a [`Stack`], `report` shows what is wrong with line and caret.
 
 mod access;
+mod backup;
 mod edge;
 mod edit;
 mod hash_cost;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use crate::model::{HashCost, HostPattern, ImageRef, Name, UrlPath};
 
 pub use access::{Access, Answer, Require};
+pub use backup::{Backup, Interval, Retention, Target};
 pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
 pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
 pub use overlay::{Edit, Overlay};
@@ -54,6 +56,8 @@ pub struct Stack {
     pub proxy: Proxy,
     /// What the firewall lets in, if it is active.
     pub firewall: Vec<Opening>,
+    /// Its backups, if there are to be any.
+    pub backup: Option<Backup>,
 }
 
 impl Stack {
