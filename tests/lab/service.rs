@@ -112,7 +112,9 @@ fn numbers_are_for_the_operator(host: &Host) {
             "{path}"
         );
     }
-    let refused = host.sh(&format!("setpriv --reuid 65534 --clear-groups {numbers}"));
+    let refused = host.sh(&format!(
+        "setpriv --reuid 65534 --regid 65534 --clear-groups {numbers}"
+    ));
     assert!(!refused.success(), "{refused}");
 }
 
