@@ -40,8 +40,9 @@
 //! Below `/var/lib/tavern`, root's alone: `receipt.json` says what Tavern made and what was there before;
 //! `journal.jsonl` exists only while a run is unfinished; `generations/N` has the stack files of a run, its receipt and
 //! its journal; `blobs/` the bytes of replaced files, under random names; `edited/N` copies of hand edits that run N
-//! overwrote; `holds.json` and `pending.json` what is held and what waits for a confirmation; `backup/STACK.json` what is
-//! known of a stack's backups; `exchange.json` exists only while a restore is under way. `/etc/tavern/stacks` and
+//! overwrote; `health/` what the probes said over 90 days; `images/` is the owner's, for images that come from a file;
+//! `holds.json` and `pending.json` what is held and what waits for a confirmation; `backup/STACK.json` what is known of
+//! a stack's backups; `exchange.json` exists only while a restore is under way. `/etc/tavern/stacks` and
 //! `/etc/tavern/overlays` are the owner's. Credentials live in `/etc/tavern/credentials`; the old bytes of one that a
 //! run replaces are a blob until that run is over, and in no generation.
 //!
