@@ -672,6 +672,31 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         ],
     ),
     (
+        103,
+        "a backup cut off, damaged, on a full disk, its key lost",
+        &[
+            "debian_12_backups_on_another_host",
+            "debian_13_backups_are_refused_before_anything_is_touched",
+            "an_exchange_ends_or_never_was",
+        ],
+    ),
+    (
+        104,
+        "a backup with names or directories that lead elsewhere",
+        &[
+            "no_name_of_a_manifest_leads_out",
+            "debian_13_backups_are_refused_before_anything_is_touched",
+        ],
+    ),
+    (
+        105,
+        "a backup others can read, or its key beside it",
+        &[
+            "debian_12_backups_on_another_host",
+            "each_mistake_has_its_place_and_help",
+        ],
+    ),
+    (
         106,
         "alg none, confusion, jwk, jku, kid",
         &["forged_tokens_are_refused_quickly"],
@@ -813,7 +838,7 @@ fn every_row_is_there_once() {
     let rows: Vec<u32> = TABLE.iter().map(|(row, ..)| *row).collect();
     let wanted: Vec<u32> = (1..=83)
         .chain([84, 86, 88, 94, 95])
-        .chain(98..=102)
+        .chain(98..=105)
         .chain(106..=122)
         .collect();
     assert_eq!(rows, wanted);

@@ -14,6 +14,8 @@ mod adopt;
 mod apt;
 #[path = "lab/authority.rs"]
 mod authority;
+#[path = "lab/backup.rs"]
+mod backup;
 #[path = "lab/bare.rs"]
 mod bare;
 #[path = "lab/certificates.rs"]

@@ -32,6 +32,10 @@ const TABLE: &[(&str, &[&str])] = &[
             "plan", "expand", "host", "resource", "stack", "model", "mint",
         ],
     ),
+    (
+        "backup",
+        &["engine", "host", "stack", "resource", "model", "mint"],
+    ),
     ("check", &["host", "stack", "model", "mint", "resource"]),
     ("logs", &["host", "stack", "model"]),
     (
@@ -61,6 +65,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "logs",
             "apps",
             "up",
+            "backup",
             "supervise",
         ],
     ),

@@ -5,6 +5,7 @@ mod alert;
 mod allow;
 mod amend;
 mod app;
+mod backup;
 mod cert;
 mod change;
 mod check;
@@ -20,6 +21,7 @@ mod password;
 mod plan;
 mod printer;
 mod recover;
+mod restore;
 mod revert;
 mod rollback;
 mod secret;
@@ -98,6 +100,10 @@ enum Verb {
     Rollback(rollback::Arguments),
     /// Keys that Tavern made: `secret rotate`
     Secret(secret::Arguments),
+    /// Backups: make, list, try, and their key
+    Backup(backup::Arguments),
+    /// Bring a backup back
+    Restore(restore::Arguments),
     /// Set right what a killed run or a damaged disk left
     Recover(recover::Arguments),
     /// Remove what Tavern made and give back what was there
@@ -238,6 +244,8 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Drift(arguments) => drift::run(&arguments, printer),
         Verb::Rollback(arguments) => rollback::run(&arguments, printer),
         Verb::Secret(arguments) => secret::run(&arguments, printer),
+        Verb::Backup(arguments) => backup::run(&arguments, printer),
+        Verb::Restore(arguments) => restore::run(&arguments, printer),
         Verb::Recover(arguments) => recover::run(&arguments, printer),
         Verb::Uninstall(arguments) => uninstall::run(&arguments, printer),
         Verb::Up(arguments) => up::run(&arguments, printer),
@@ -251,6 +259,13 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
 fn note_unfinished(printer: &Printer) {
     let host = Host::real();
     let engine = Engine::new(&host, &Silent);
+    if let Ok(Some(what)) = engine.open_exchange()
+        && !engine.is_at_work()
+    {
+        printer.note(&format!(
+            "note: {what} did not end: `sudo tavernctl recover` puts back what was there"
+        ));
+    }
     // Without root the journal cannot be read, and a run that is at work has one too.
     let run = match engine.unfinished() {
         Ok(Some(run)) => run,

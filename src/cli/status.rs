@@ -5,11 +5,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{Answer, Printer, installed_stacks, require_host};
-use crate::check::Verdict;
+use crate::check::{Verdict, age};
 use crate::engine::{Engine, Silent};
 use crate::host::{Host, HostError};
 use crate::mint;
-use crate::model::{CHAIN, Layout};
+use crate::model::{BackupRecord, CHAIN, Layout, Saved};
 use crate::stack::{SiteContent, Stack};
 use crate::supervise::{self, Health, Picture};
 
@@ -134,6 +134,9 @@ fn describe(host: &Host, stack: &Stack, picture: &Picture) -> Result<String, Hos
         Err(error) => error.to_string(),
     };
     text.push_str(&format!("  certificate {days}\n"));
+    if stack.backup.is_some() {
+        text.push_str(&format!("  backup     {}\n", backup(host, stack)));
+    }
     for site in &stack.sites {
         let guard = match &site.access {
             None if matches!(site.content, SiteContent::App(_)) => "its own accounts".to_owned(),
@@ -159,4 +162,30 @@ fn describe(host: &Host, stack: &Stack, picture: &Picture) -> Result<String, Hos
         text.push_str(&format!("  site       {place:<28} {guard}\n"));
     }
     Ok(text)
+}
+
+/// How old the newest backup is, and the last that is known to be good.
+fn backup(host: &Host, stack: &Stack) -> String {
+    let path = Layout::system().backup_record(&stack.name);
+    let now = host.clock.now().unix_timestamp();
+    let bytes = match host.files.read(&path) {
+        Ok(bytes) => bytes.unwrap_or_else(|| BackupRecord::default().to_bytes()),
+        Err(error) => return error.to_string(),
+    };
+    match BackupRecord::parse(&bytes) {
+        Err(reason) => reason,
+        Ok(record) => {
+            let old = |saved: &Option<Saved>| match saved {
+                Some(saved) => format!("{} ({} old)", saved.id, age(now - saved.at)),
+                None => "none yet".to_owned(),
+            };
+            let fault = record.drill.as_ref().and_then(|drill| drill.fault.as_ref());
+            let fault = fault.map_or("", |_| "; the last drill failed: `sudo tavernctl check`");
+            format!(
+                "newest {}, last good {}{fault}",
+                old(&record.newest),
+                old(&record.good)
+            )
+        }
+    }
 }

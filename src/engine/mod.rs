@@ -19,6 +19,7 @@ mod confirm;
 mod drift;
 mod edits;
 mod error;
+mod exchange;
 mod format;
 #[cfg(test)]
 mod formats;
@@ -59,6 +60,7 @@ pub use cert_report::CertificateReport;
 pub use confirm::Reverted;
 pub use drift::{Adopted, Declared, Drift};
 pub use error::EngineError;
+pub use exchange::{Exchange, Place};
 pub use generations::{About, Snapshot};
 pub use holds::{Held, Hold, Holds};
 pub use image::ImageProposal;

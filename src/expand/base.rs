@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use minijinja::context;
 
 use super::emit::{EmitError, emit};
-use super::{app, certificate, container, pages, supervisor};
+use super::{app, backup, certificate, container, pages, supervisor};
 use crate::model::{Facts, Layout, Mode, UfwFacts};
 use crate::resource::{
     Binary, Content, Desired, Directory, File, Group, Keep, Link, Owner, Package, Resource,
@@ -81,6 +81,7 @@ fn packages(stacks: &[Stack], facts: &Facts) -> Vec<Resource> {
         .iter()
         .filter(|name| needs_docker || !name.starts_with("docker"))
         .map(|name| Resource::Package(Package { name: name.clone() }))
+        .chain(backup::package(stacks, facts))
         .collect()
 }
 

@@ -121,6 +121,31 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../units/renew.timer"),
     ),
     (
+        "backup.service",
+        Language::Systemd,
+        include_str!("../../units/backup.service"),
+    ),
+    (
+        "backup.sandbox",
+        Language::Systemd,
+        include_str!("../../units/backup.sandbox"),
+    ),
+    (
+        "backup.timer",
+        Language::Systemd,
+        include_str!("../../units/backup.timer"),
+    ),
+    (
+        "drill.service",
+        Language::Systemd,
+        include_str!("../../units/drill.service"),
+    ),
+    (
+        "drill.timer",
+        Language::Systemd,
+        include_str!("../../units/drill.timer"),
+    ),
+    (
         "logrotate.conf",
         Language::Plain,
         include_str!("../../provision/logrotate.conf"),

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{HostError, Outcome};
 use crate::model::ImageRef;
@@ -73,6 +73,8 @@ pub struct ContainerEvent {
 pub struct FoundVolume {
     /// The value of our label.
     pub stack: Option<String>,
+    /// Where its files are on this host.
+    pub path: PathBuf,
 }
 
 /// The Docker engine.

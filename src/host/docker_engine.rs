@@ -172,6 +172,7 @@ impl Docker for RealDocker {
             self.call_if_there(|docker| async move { docker.inspect_volume(name).await })?;
         Ok(found.map(|volume| FoundVolume {
             stack: volume.labels.get(LABEL).cloned(),
+            path: volume.mountpoint.into(),
         }))
     }
 

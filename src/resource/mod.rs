@@ -31,7 +31,7 @@ pub use nginx_access::{AddressRule, LocationRules, Ruling};
 pub use nginx_text::{Directive, NotNginx, directives};
 pub use package::{Group, Package};
 pub use path::{Binary, BinaryState, Content, Directory, File, Keep, Link, Owner, PathState};
-pub use redis_acl::{RULES, RedisAcl};
+pub use redis_acl::{BACKUP_USER, RULES, RedisAcl};
 pub use secret::{Htpasswd, HtpasswdState, Rotation, Secret, SecretKind, SecretState};
 pub use unit::{AliasState, Unit, UnitState};
 

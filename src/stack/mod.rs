@@ -4,6 +4,7 @@
 
 mod access;
 mod alert;
+mod backup;
 mod edge;
 mod edit;
 mod hash_cost;
@@ -20,6 +21,7 @@ use crate::model::{HashCost, HostPattern, ImageRef, Name, UrlPath};
 
 pub use access::{Access, Answer, Require};
 pub use alert::{Alert, Webhook, is_webhook};
+pub use backup::{Backup, Interval, Retention, Target};
 pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
 pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
 pub use overlay::{Edit, Overlay};
@@ -58,6 +60,8 @@ pub struct Stack {
     pub alert: Alert,
     /// What the firewall lets in, if it is active.
     pub firewall: Vec<Opening>,
+    /// Its backups, if there are to be any.
+    pub backup: Option<Backup>,
 }
 
 impl Stack {

@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use super::access::RawAccess;
 use super::alert::RawAlert;
+use super::backup::RawBackup;
 use super::edge::RawLimits;
 use super::hash_cost::RawHashCost;
 use super::proxy::RawProxy;
@@ -35,6 +36,7 @@ pub(super) struct RawStack {
     pub(super) firewall: RawFirewall,
     pub(super) proxy: Option<RawProxy>,
     pub(super) alert: Option<Spanned<RawAlert>>,
+    pub(super) backup: Option<RawBackup>,
 }
 
 #[derive(Deserialize)]

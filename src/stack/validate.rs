@@ -6,6 +6,7 @@ use std::path::Path;
 
 use toml::Spanned;
 
+use super::backup::RawBackup;
 use super::raw::{RawApp, RawContainer, RawStack};
 use super::{App, Container, Limits, Opening, Stack, StackError};
 use crate::model::{HostPattern, Name};
@@ -112,6 +113,10 @@ impl Validation<'_> {
             Ok(tls) => tls,
             Err(fault) => return self.fault(fault.span, fault.message, fault.help),
         };
+        let backup = match raw.backup.map(RawBackup::checked).transpose() {
+            Ok(backup) => backup,
+            Err(fault) => return self.fault(fault.span, fault.message, fault.help),
+        };
         Ok(Stack {
             name: raw.name.into_inner(),
             hosts: raw.hosts.into_inner(),
@@ -124,6 +129,7 @@ impl Validation<'_> {
             containers,
             proxy,
             alert,
+            backup,
             firewall: raw
                 .firewall
                 .allow

@@ -6,6 +6,7 @@ mod certificates;
 mod clock;
 mod confirmation;
 mod exactness;
+mod exchange;
 mod growth;
 mod left_alone;
 mod mend;

@@ -211,7 +211,10 @@ impl Docker for MemoryHost {
         let machine = self.look();
         machine.engine()?;
         let found = machine.volumes.get(name).cloned();
-        Ok(found.map(|stack| FoundVolume { stack }))
+        Ok(found.map(|stack| FoundVolume {
+            stack,
+            path: Path::new("/var/lib/docker/volumes").join(name),
+        }))
     }
 
     fn create_volume(&self, name: &str, stack: &str) -> Result<(), HostError> {
