@@ -27,6 +27,7 @@
 //! | [`engine`] | lock, journal, apply, undo, receipt, generations, drift; every verb that changes the host | the rooms above |
 //! | [`check`] | probes, and verdicts that are pure functions of their answers | `host`, `stack`, `resource`, `mint`, `model` |
 //! | [`logs`] | the logs of a stack's parts, merged by time | `host`, `stack`, `model` |
+//! | [`monitor`] | follows nginx's logs as a unit without privileges; knows nothing of the host | – |
 //! | [`up`] | the same stack in the foreground, without root | `expand`, `check`, `host`, … |
 //! | [`web`] | what every built-in service shares | – |
 //! | [`apps`] | the built-in services; they know nothing of the host | `web` |
@@ -58,6 +59,7 @@ pub mod host;
 pub mod logs;
 pub mod mint;
 pub mod model;
+pub mod monitor;
 pub mod plan;
 pub mod resource;
 pub mod stack;
