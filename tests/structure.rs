@@ -34,6 +34,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("check", &["host", "stack", "model", "mint", "resource"]),
     ("logs", &["host", "stack", "model"]),
+    ("monitor", &[]),
     ("apps", &["web"]),
     (
         "up",
@@ -45,7 +46,7 @@ const TABLE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "model", "mint", "web", "stack", "resource", "expand", "plan", "host", "engine",
-            "check", "logs", "apps", "up",
+            "check", "logs", "apps", "up", "monitor",
         ],
     ),
     ("main", &["cli"]),
@@ -57,7 +58,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bollard", &["host/docker"]),
     ("clap", &["cli/"]),
     ("hyperlocal", &["host/"]),
-    ("libc", &["web/memory"]),
+    ("libc", &["web/memory", "monitor/follow"]),
     ("metrics", &["web/"]),
     ("metrics_exporter_prometheus", &["web/"]),
     ("instant_acme", &["host/acme"]),

@@ -15,6 +15,7 @@ mod hold;
 mod image;
 mod install;
 mod logs;
+mod monitor;
 mod password;
 mod plan;
 mod printer;
@@ -103,6 +104,9 @@ enum Verb {
     /// Run a built-in app; this is what an app's unit starts
     #[command(hide = true)]
     Serve(serve::Arguments),
+    /// Follow the logs of the sites; this is what `tavern-monitor.service` starts
+    #[command(hide = true)]
+    Monitor(monitor::Arguments),
     /// Come back from a change that nobody confirmed; this is what `tavern-revert.service` starts
     #[command(hide = true)]
     Revert(revert::Arguments),
@@ -196,9 +200,12 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
     let concerns_the_host = match &verb {
         Verb::Install(arguments) => !arguments.is_for_an_image(),
         Verb::Plan(arguments) => !arguments.is_for_an_image(),
-        Verb::Recover(_) | Verb::Revert(_) | Verb::Up(_) | Verb::Serve(_) | Verb::Tether(_) => {
-            false
-        }
+        Verb::Recover(_)
+        | Verb::Revert(_)
+        | Verb::Up(_)
+        | Verb::Serve(_)
+        | Verb::Monitor(_)
+        | Verb::Tether(_) => false,
         _ => true,
     };
     if concerns_the_host {
@@ -232,6 +239,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Uninstall(arguments) => uninstall::run(&arguments, printer),
         Verb::Up(arguments) => up::run(&arguments, printer),
         Verb::Serve(arguments) => serve::run(&arguments),
+        Verb::Monitor(arguments) => monitor::run(&arguments),
         Verb::Tether(arguments) => tether::run(&arguments),
     }
 }

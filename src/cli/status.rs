@@ -7,7 +7,11 @@ use crate::engine::{Engine, Silent};
 use crate::host::{Host, HostError};
 use crate::mint;
 use crate::model::{CHAIN, Layout};
+use crate::monitor::{self, REPORT_FILE, Report};
 use crate::stack::{SiteContent, Stack};
+
+/// The monitor writes every other second.
+const STALE_SECONDS: u64 = 30;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  sudo tavernctl status")]
@@ -39,11 +43,30 @@ pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
             pending.back_to
         ));
     }
+    text.push_str(&found(&host));
     for stack in &stacks {
         text.push_str(&describe(&host, stack)?);
     }
     printer.out(&text);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What stands out in the logs.
+fn found(host: &Host) -> String {
+    let place = Layout::system().monitor().join(REPORT_FILE);
+    let report = host.files.read(&place).ok().flatten();
+    let report = report.and_then(|bytes| Report::parse(&bytes));
+    let now = host.clock.now().unix_timestamp();
+    let is_fresh = |report: &Report| now.abs_diff(report.time.cast_signed()) < STALE_SECONDS;
+    let Some(report) = report.filter(is_fresh) else {
+        return "Logs       nobody watches them: `journalctl -u tavern-monitor` says why\n"
+            .to_owned();
+    };
+    let findings = report.sites.iter().flat_map(|(site, about)| {
+        let findings = about.findings.iter();
+        findings.map(move |one| format!("Found      {}\n", monitor::describe(site, one)))
+    });
+    findings.collect()
 }
 
 fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {

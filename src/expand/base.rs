@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use minijinja::context;
 
 use super::emit::{EmitError, emit};
-use super::{app, certificate, container, pages};
+use super::{app, certificate, container, monitor, pages};
 use crate::model::{Facts, Layout, Mode, UfwFacts};
 use crate::resource::{
     Binary, Content, Desired, Directory, File, Group, Keep, Link, Owner, Package, Resource,
@@ -53,7 +53,11 @@ pub(super) fn resources(
             resource: Resource::Binary(Binary {
                 path: facts.binary.clone(),
             }),
-            restarts: stacks.iter().flat_map(app::services).collect(),
+            restarts: stacks
+                .iter()
+                .flat_map(app::services)
+                .chain((!stacks.is_empty()).then(monitor::unit))
+                .collect(),
         });
     }
     desired.extend(shortcuts(stacks, &facts.binary));

@@ -91,6 +91,10 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../units/revert.timer"),
     ),
     (
+        "monitor.service",
+        include_str!("../../units/monitor.service"),
+    ),
+    (
         "renew.service",
         Language::Systemd,
         include_str!("../../units/renew.service"),

@@ -7,6 +7,7 @@ mod base;
 mod certificate;
 mod container;
 mod emit;
+mod monitor;
 mod nginx;
 mod pages;
 mod revert;
@@ -67,6 +68,7 @@ pub fn expand(
         desired.extend(nginx::log_files(stack, layout));
     }
     desired.extend(certificate::renewal(stacks, facts, layout)?);
+    desired.extend(monitor::resources(stacks, facts, layout)?);
     desired.extend(base::openings(stacks, facts));
     desired.extend(nginx::logrotate(stacks, layout)?);
     desired.extend(nginx::unit_drop_in(layout)?);

@@ -9,5 +9,5 @@ mod run;
 mod tally;
 
 pub use detect::{Finding, Kind, Rules};
-pub use report::{Report, SiteReport};
+pub use report::{REPORT_FILE, Report, SiteReport};
 pub use run::{MonitorError, Places, describe, run};

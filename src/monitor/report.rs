@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -13,10 +14,13 @@ use serde::{Deserialize, Serialize};
 use super::detect::Finding;
 use super::tally::{Sum, WINDOW};
 
+/// The report's name in the monitor's own directory.
+pub const REPORT_FILE: &str = "report.json";
+
 /// The version of the form that this build writes.
 const VERSION: u32 = 1;
 /// A longer one is not ours: a hundred sites with every finding there can be take less.
-const LONGEST: u64 = 1024 * 1024;
+const LONGEST: usize = 1024 * 1024;
 
 /// What has been seen of all sites.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +50,12 @@ pub struct SiteReport {
     pub findings: Vec<Finding>,
     /// Lines since the start that nginx did not write so.
     pub unreadable: u64,
+}
+
+/// Whether a log may have this name: those that Tavern makes are joined of names.
+pub(super) fn is_name(name: &str) -> bool {
+    let mut letters = name.bytes();
+    letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
 }
 
 impl SiteReport {
@@ -81,12 +91,60 @@ impl Report {
         std::fs::rename(&next, path)
     }
 
-    /// Reads what the monitor wrote, which is nobody's word but its own: nothing if it is of another form.
+    /// Reads what the monitor wrote. Strangers write what it reads, so its word is taken only in its form: no text
+    /// but names of logs and addresses.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() as u64 > LONGEST {
+        if bytes.len() > LONGEST {
             return None;
         }
         let report: Self = serde_json::from_slice(bytes).ok()?;
-        (report.version == VERSION).then_some(report)
+        let is_client = |client: &String| {
+            let address = client.strip_suffix("/64").unwrap_or(client);
+            address.parse::<IpAddr>().is_ok()
+        };
+        let findings = report.sites.values().flat_map(|site| &site.findings);
+        let mut clients = findings.filter_map(|finding| finding.client.as_ref());
+        let is_ours = report.version == VERSION
+            && report.sites.keys().all(|name| is_name(name))
+            && clients.all(is_client);
+        is_ours.then_some(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::detect::Kind;
+    use super::*;
+
+    #[test]
+    fn only_what_has_our_form_is_taken() {
+        let about = |client: &str| SiteReport {
+            window: WINDOW,
+            requests: 1,
+            statuses: [0, 1, 0, 0, 0],
+            p50_ms: None,
+            p99_ms: None,
+            findings: vec![Finding {
+                kind: Kind::Scanner,
+                client: Some(client.into()),
+                count: 100,
+            }],
+            unreadable: 0,
+        };
+        let read = |name: &str, client: &str, version| {
+            let report = Report {
+                version,
+                time: 1,
+                sites: [(name.to_owned(), about(client))].into(),
+            };
+            Report::parse(&serde_json::to_vec(&report).unwrap())
+        };
+        assert!(read("a-main", "192.0.2.1", VERSION).is_some());
+        assert!(read("a-main", "2001:db8::/64", VERSION).is_some());
+        assert_eq!(read("a-main", "192.0.2.1", VERSION + 1), None);
+        assert_eq!(read("a\u{1b}[2J", "192.0.2.1", VERSION), None);
+        assert_eq!(read("a-main", "\u{1b}]0;owned\u{7}", VERSION), None);
+        assert_eq!(Report::parse(b"{}"), None);
+        assert_eq!(Report::parse(&vec![b' '; LONGEST + 1]), None);
     }
 }

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sd_notify::NotifyState;
@@ -17,7 +16,7 @@ use tracing::{info, warn};
 use super::detect::{Clients, Finding, Kind, Rules, errors};
 use super::follow::Follower;
 use super::line;
-use super::report::{Report, SiteReport};
+use super::report::{Report, SiteReport, is_name};
 use super::tally::Tally;
 
 const SUFFIX: &str = ".access.json";
@@ -68,17 +67,21 @@ struct Site {
     is_broken: bool,
 }
 
-/// Follows the logs until `stop` is set.
+/// Follows the logs until a stop is wanted.
 ///
 /// # Errors
 /// When the logs cannot be listed at all, or the report cannot be written.
-pub fn run(places: &Places, rules: &Rules, stop: &AtomicBool) -> Result<(), MonitorError> {
+pub fn run(
+    places: &Places,
+    rules: &Rules,
+    is_stop_wanted: &dyn Fn() -> bool,
+) -> Result<(), MonitorError> {
     let mut monitor = Monitor {
         sites: BTreeMap::new(),
         rules: *rules,
     };
     let (mut looked, mut reported) = (0, 0);
-    while !stop.load(Ordering::Relaxed) {
+    while !is_stop_wanted() {
         let now = seconds();
         if now.abs_diff(looked) >= LOOK {
             let failed = |source| MonitorError::Logs {
@@ -123,7 +126,7 @@ impl Monitor {
         for entry in std::fs::read_dir(directory)? {
             let name = entry?.file_name();
             let name = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
-            there.extend(name.map(str::to_owned));
+            there.extend(name.filter(|name| is_name(name)).map(str::to_owned));
         }
         there.sort_unstable();
         there.truncate(MOST);
