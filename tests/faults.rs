@@ -588,12 +588,18 @@ const TABLE: &[(u32, &str, &[&str])] = &[
     (
         99,
         "an append-only file cut off or corrupt",
-        &["a_cut_off_file_of_redis_is_not_loaded_in_silence"],
+        &[
+            "a_cut_off_file_of_redis_is_not_loaded_in_silence",
+            "a_count_that_is_no_number_is_503_and_left_as_it_is",
+        ],
     ),
     (
         100,
         "Redis full, the disk under it full",
-        &["a_full_redis_is_not_healthy"],
+        &[
+            "a_full_redis_is_not_healthy",
+            "a_redis_that_cannot_save_is_503_until_it_can",
+        ],
     ),
     (
         101,
@@ -602,6 +608,11 @@ const TABLE: &[(u32, &str, &[&str])] = &[
             "redis_refuses_a_wrong_password_and_recovers_when_it_is_right",
             "a_wrong_redis_password_is_503_and_the_status_says_so",
             "a_restart_of_redis_loses_no_count",
+            "while_redis_loads_its_data_it_is_said_so",
+            "a_new_password_is_taken_beside_the_old_without_a_restart",
+            "a_containers_password_is_rotated_without_a_restart_of_it",
+            "a_rotation_of_a_password_ends_or_never_was",
+            "debian_12_service_that_changes",
             "debian_12_service",
         ],
     ),
@@ -641,6 +652,8 @@ const TABLE: &[(u32, &str, &[&str])] = &[
             "an_old_key_is_forgotten_when_its_last_token_has_expired",
             "weak_keys_are_refused",
             "a_rotation_ends_or_never_was",
+            "a_key_that_was_ended_never_comes_back",
+            "a_full_ring_is_refused_until_a_key_has_expired",
             "debian_12_service",
         ],
     ),
@@ -649,6 +662,9 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         "brute force, enumeration by time",
         &[
             "ten_thousand_wrong_logins",
+            "a_flood_of_names_shuts_nobody_out",
+            "a_flood_of_names_leaves_others_alone",
+            "a_network_is_throttled_over_many_addresses_and_names",
             "an_unknown_name_costs_the_same",
             "unknown_names_cost_what_known_ones_do_in_equal_parts",
             "a_restart_does_not_reset_the_limit_of_an_account",

@@ -68,6 +68,8 @@ mod sandbox;
 mod secrets;
 #[path = "lab/service.rs"]
 mod service;
+#[path = "lab/service_change.rs"]
+mod service_change;
 #[path = "lab/site.rs"]
 mod site;
 mod support;

@@ -3,6 +3,7 @@ use std::time::Instant;
 use super::finding::{Finding, Judged, healthy, refused, since, unhealthy};
 use super::{Setting, redis};
 use crate::host::{FoundContainer, Host};
+use crate::mint;
 use crate::model::{Layout, Name};
 use crate::stack::{Container, ContainerKind, Stack};
 
@@ -90,7 +91,10 @@ fn log_in(
 ) -> Judged {
     let path = layout.credential(&stack.name, "redis-password");
     let password = match host.files.read(&path) {
-        Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).trim().to_owned(),
+        Ok(Some(bytes)) => {
+            let passwords = String::from_utf8_lossy(&bytes);
+            mint::keys(&passwords).next().unwrap_or_default().to_owned()
+        }
         Ok(None) => {
             return unhealthy(format!(
                 "no {}: `tavernctl install` makes it",

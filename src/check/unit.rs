@@ -59,6 +59,7 @@ fn watched(stacks: &[Stack]) -> Vec<Watched<'_>> {
                 });
             };
             add(format!("{stem}.socket"), None);
+            add(Layout::metrics_unit(&stem), None);
             add(service.clone(), None);
             if let Some(alias) = &app.alias {
                 add(format!("{alias}.service"), Some(service));
@@ -238,6 +239,7 @@ mod tests {
             units,
             [
                 "tavern-counter.socket",
+                "tavern-counter.metrics.socket",
                 "tavern-counter.service",
                 "flask-app.service",
                 NGINX

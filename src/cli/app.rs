@@ -58,6 +58,9 @@ pub(super) fn run(arguments: &Arguments, act: Act, printer: &Printer) -> Answer 
         ));
     }
     let engine = Engine::new(&host, &Silent);
+    if matches!(act, Act::Restart) {
+        engine.refuse_outdated_rules()?;
+    }
     let (holds, now) = (engine.holds()?, host.clock.now());
     let held = |unit: &String| hold::on_app(&holds, unit, now);
     if let Some((unit, (how, end))) = units.iter().find_map(|unit| Some((unit, held(unit)?)))
@@ -74,12 +77,23 @@ pub(super) fn run(arguments: &Arguments, act: Act, printer: &Printer) -> Answer 
             continue;
         }
         let (socket, service) = (format!("{unit}.socket"), format!("{unit}.service"));
+        let metrics = Layout::metrics_unit(&unit);
         match act {
-            // The socket keeps listening: requests wait, none is refused.
+            // The sockets keep listening: requests wait, none is refused.
             Act::Restart => host.systemd.act("restart", &[&service])?,
             Act::Start => host.systemd.act("start", &[&socket, &service])?,
             // Together: a service alone would be started again by the next request.
-            Act::Stop => host.systemd.act("stop", &[&socket, &service])?,
+            Act::Stop => {
+                // A host that an older Tavern set up has none of these yet.
+                let reports = host.systemd.reports(&[&metrics])?;
+                if reports
+                    .first()
+                    .is_some_and(|report| report.load == "loaded")
+                {
+                    host.systemd.act("stop", &[&metrics])?;
+                }
+                host.systemd.act("stop", &[&socket, &service])?;
+            }
         }
         printer.out(&format!("{}: {}", act.verb(), unit));
     }

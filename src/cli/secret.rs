@@ -14,7 +14,7 @@ pub(super) struct Arguments {
 
 #[derive(Subcommand)]
 enum Act {
-    /// Give apps a new key to sign tokens with
+    /// Give apps a new key to sign tokens with, or containers a new password
     Rotate(Rotate),
 }
 
@@ -22,15 +22,17 @@ enum Act {
 #[command(
     after_help = "Examples:\n  sudo tavernctl secret rotate              every app of every stack\n  \
                         sudo tavernctl secret rotate counter      one app\n  \
-                        sudo tavernctl secret rotate --at-once    the key may be in wrong hands\n\n\
+                        sudo tavernctl secret rotate --at-once    the key may be in wrong hands\n  \
+                        sudo tavernctl secret rotate redis        the password of a container\n\n\
                         The new key is on disk before the app restarts, and the restart loses no request. Tokens that\n\
                         the key before signed hold until they expire, an hour at most; the app then forgets that key,\n\
-                        and the next rotation takes it out of the file."
+                        and the next rotation takes it out of the file. A container accepts the password before until the\n\
+                        next rotation, or not at all with `--at-once`."
 )]
 struct Rotate {
-    /// Apps by name; all if none is named
+    /// Apps by name, or containers; all apps if none is named
     apps: Vec<String>,
-    /// End every token that was given out: people have to log in again
+    /// End every token that was given out, so that people have to log in again; or the password before
     #[arg(long)]
     at_once: bool,
     /// Rotate without asking

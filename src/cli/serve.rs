@@ -27,6 +27,9 @@ pub(super) struct Arguments {
     /// The Redis key that holds the count
     #[arg(long, default_value = "visits")]
     count_key: String,
+    /// What it calls itself: in its records, and as issuer and audience of its tokens
+    #[arg(long, default_value = counter::NAME)]
+    name: String,
     /// Login attempts a minute for each address; three times as many for each account
     #[arg(long, value_name = "COUNT")]
     logins_per_minute: Option<NonZeroU32>,
@@ -58,6 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
     };
     let base = arguments.base.trim_end_matches('/');
     let mut settings = Settings::new(base, store, arguments.credentials.clone());
+    settings.name.clone_from(&arguments.name);
     if let Some(count) = arguments.logins_per_minute {
         settings.login_rates = LoginRates::a_minute(count);
     }

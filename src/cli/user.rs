@@ -8,6 +8,7 @@ use super::amend::{Change, Done, carry_out, named_stacks};
 use super::{Answer, Failure, Printer, password, require_host};
 use crate::check::{Login, Setting, try_login};
 use crate::engine::{ChosenPassword, NamedStack};
+use crate::expand::app_credentials;
 use crate::host::Host;
 use crate::model::{Layout, Name};
 use crate::stack::{Amendment, Door, Stack, doors};
@@ -252,7 +253,11 @@ fn hashes(stack: &Stack, door: &Door) -> std::path::PathBuf {
     let layout = Layout::system();
     match door {
         Door::Site(site) => layout.htpasswd(&stack.name, site),
-        Door::App(_) => layout.credential(&stack.name, "accounts"),
+        Door::App(name) => {
+            let app = stack.apps.iter().find(|app| app.name == *name);
+            let folder = app.map(|app| app_credentials(stack, app, &layout));
+            folder.unwrap_or_default().join("accounts")
+        }
     }
 }
 

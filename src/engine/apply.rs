@@ -295,6 +295,24 @@ impl Engine<'_> {
         Ok(())
     }
 
+    pub(super) fn restart_as_it_must(&self, unit: &Unit) -> Result<(), EngineError> {
+        let systemd = &self.host.systemd;
+        match &unit.service {
+            // The service wants it: while that restarts it starts, and the first socket goes on listening.
+            Some(service) if unit.is_beside => {
+                systemd.act("stop", &[&unit.name])?;
+                systemd.act("restart", &[service])?;
+            }
+            // A socket cannot restart under its service.
+            Some(service) => {
+                systemd.act("stop", &[service])?;
+                systemd.act("restart", &[&unit.name])?;
+            }
+            None => systemd.act("restart", &[&unit.name])?,
+        }
+        Ok(())
+    }
+
     fn apply_unit(&self, unit: &Unit, action: Action) -> Result<(), EngineError> {
         let systemd = &self.host.systemd;
         if let (Action::TakeOver, Some(alias)) = (action, &unit.alias) {
@@ -303,11 +321,7 @@ impl Engine<'_> {
         systemd.act("daemon-reload", &[])?;
         // Anew, not only added to: an alias that left the stack must not lead to it any longer.
         systemd.act("reenable", &[&unit.name])?;
-        if let Some(service) = &unit.service {
-            // A socket cannot restart under its service.
-            systemd.act("stop", &[service])?;
-        }
-        systemd.act("restart", &[&unit.name])?;
+        self.restart_as_it_must(unit)?;
         let report = systemd
             .reports(&[&unit.name])?
             .into_iter()

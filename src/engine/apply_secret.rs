@@ -29,12 +29,23 @@ impl Engine<'_> {
         action: Action,
         gains: &mut Gains,
     ) -> Result<(), EngineError> {
-        let existing = self.host.files.read(&secret.path)?;
+        let existing = match (self.host.files.read(&secret.path)?, &secret.moved_from) {
+            (None, Some(before)) => self.host.files.read(before)?,
+            (existing, _) => existing,
+        };
         let content = match (&secret.kind, existing) {
             (SecretKind::KeyRing, Some(existing))
                 if matches!(action, Action::Rotate | Action::Replace) =>
             {
                 self.rotated(existing, action)?.into_bytes()
+            }
+            (SecretKind::Key, Some(existing))
+                if matches!(action, Action::Rotate | Action::Replace) =>
+            {
+                // Two at most: who rotates again has the oldest refused.
+                let first = existing.split(|byte| *byte == b'\n').next();
+                self.rotated(first.unwrap_or_default().to_vec(), action)?
+                    .into_bytes()
             }
             // Only its mode was wrong.
             (SecretKind::Key | SecretKind::KeyRing, Some(existing)) => existing,

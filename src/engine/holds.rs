@@ -7,7 +7,7 @@ use time::{OffsetDateTime, UtcOffset};
 
 use super::format;
 use super::{Engine, EngineError, Lock};
-use crate::model::Mode;
+use crate::model::{Layout, Mode};
 use crate::plan::Plan;
 use crate::resource::{Owner, ResourceId};
 
@@ -60,7 +60,8 @@ impl Held {
         match (self, id.0.split_once(':')) {
             (Self::Everything, Some((kind, _))) => matches!(kind, "unit" | "container" | "nginx"),
             (Self::App(stem), Some(("unit", unit))) => {
-                unit.rsplit_once('.').is_some_and(|(name, _)| name == stem)
+                let is_own = unit.rsplit_once('.').is_some_and(|(name, _)| name == stem);
+                is_own || unit == Layout::metrics_unit(stem)
             }
             (Self::Container(name), Some(("container", id))) => id == name,
             _ => false,
@@ -252,6 +253,7 @@ mod tests {
         let all = [
             "unit:tavern-counter.socket",
             "unit:tavern-counter.service",
+            "unit:tavern-counter.metrics.socket",
             "unit:tavern-counter-worker.service",
             "container:redis",
             "nginx:sites",
@@ -259,9 +261,9 @@ mod tests {
             "package:nginx",
         ];
         for (thing, held) in [
-            (Held::App("tavern-counter".into()), &all[..2]),
-            (Held::Container("redis".into()), &all[3..4]),
-            (Held::Everything, &all[..5]),
+            (Held::App("tavern-counter".into()), &all[..3]),
+            (Held::Container("redis".into()), &all[4..5]),
+            (Held::Everything, &all[..6]),
         ] {
             let holds = holding(thing, None);
             let found = all.into_iter().filter(|name| holds.is_held(&id(name), NOW));

@@ -156,7 +156,7 @@ fn divide(desired: Vec<Desired>, is_there: impl Fn(&Path) -> bool) -> Selection 
                 made.insert(directory.path.clone());
                 true
             }
-            Resource::File(file) => has_place && !matches!(file.content, Content::RedisAcl { .. }),
+            Resource::File(file) => has_place && !matches!(file.content, Content::RedisAcl(_)),
             Resource::Link(_) | Resource::Binary(_) => has_place,
             Resource::Group(_) | Resource::Unit(_) => true,
             _ => false,

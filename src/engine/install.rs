@@ -214,6 +214,7 @@ impl Engine<'_> {
         if !request.must_come_back {
             plan = self.leave_held(plan)?;
             refuse_held_removals(&plan)?;
+            refuse_held_rules(&plan, &request.source)?;
         }
         Ok(Proposal {
             plan,
@@ -377,6 +378,21 @@ fn refuse_held_removals(plan: &Plan) -> Result<(), EngineError> {
             ),
             help: "`sudo tavernctl hold --end`, then run it again".into(),
         }),
+    }
+}
+
+/// An app would come with a password that its held Redis has not learnt.
+fn refuse_held_rules(plan: &Plan, source: &Source) -> Result<(), EngineError> {
+    let held = plan
+        .held
+        .iter()
+        .find(|held| held.step.resource.is_read_again());
+    match (source, held) {
+        (Source::Rotated { .. }, Some(held)) => Err(EngineError::NotReady {
+            what: format!("{} is {}", held.step.id, held.held),
+            help: "`sudo tavernctl hold --end`, then run it again".into(),
+        }),
+        _ => Ok(()),
     }
 }
 

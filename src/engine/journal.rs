@@ -6,7 +6,7 @@ use super::prior::Prior;
 use super::receipt::Entry;
 use super::{Engine, EngineError};
 use crate::model::Mode;
-use crate::resource::{Action, Owner, PathState, Resource, ResourceId};
+use crate::resource::{Action, Owner, PathState, Resource, ResourceId, SecretKind};
 
 /// The version of the journal's form that this build writes.
 const VERSION: u32 = 2;
@@ -97,6 +97,14 @@ pub(super) struct Record {
     pub(super) prior: Prior,
     /// What must restart afterwards.
     pub(super) restarts: Vec<ResourceId>,
+}
+
+impl Record {
+    /// Whether a signing key ends with it: no undo takes that back.
+    pub(super) fn ends_a_key(&self) -> bool {
+        let is_ring = matches!(&self.resource, Resource::Secret(secret) if secret.kind == SecretKind::KeyRing);
+        is_ring && self.action == Action::Replace
+    }
 }
 
 /// One line of the journal.

@@ -103,21 +103,17 @@ impl Engine<'_> {
             Content::Text(text) => Some(text.clone().into_bytes()),
             Content::Page(name) => Some(
                 expand::page(name)
-                    .ok_or_else(|| HostError::Unexpected(format!("this tavernctl carries no page `{name}`")))?
+                    .ok_or_else(|| {
+                        HostError::Unexpected(format!("this tavernctl carries no page `{name}`"))
+                    })?
                     .into_owned(),
             ),
-            Content::RedisAcl {
-                user,
-                key,
-                password,
-            } => self.host.files.read(password)?.map(|password| {
-                let hash = mint::redis_password_hash(String::from_utf8_lossy(&password).trim());
-                // Anybody in the container may PING, as its health check does; data is for the app alone.
-                format!(
-                    "user default on nopass resetkeys resetchannels -@all +ping\n\
-                     user {user} on #{hash} ~{key} ~{key}:* resetchannels -@all +ping +get +set +incrby +zadd +zrange +zremrangebyscore +info +hello\n"
-                )
-                .into_bytes()
+            Content::RedisAcl(acl) => self.host.files.read(&acl.password)?.map(|passwords| {
+                let passwords = String::from_utf8_lossy(&passwords);
+                let hashes: Vec<String> = mint::keys(&passwords)
+                    .map(mint::redis_password_hash)
+                    .collect();
+                acl.text(&hashes).into_bytes()
             }),
         })
     }
@@ -150,10 +146,7 @@ impl Engine<'_> {
             .map(|(name, _)| name.to_owned())
             .collect();
         let usable = match secret.kind {
-            SecretKind::KeyRing => mint::is_ring(&text),
-            SecretKind::Key => {
-                text.trim().len() == 64 && text.trim().bytes().all(|byte| byte.is_ascii_hexdigit())
-            }
+            SecretKind::Key | SecretKind::KeyRing => mint::is_ring(&text),
             SecretKind::Accounts { .. } => text.lines().all(|line| line.contains(":$argon2id$")),
         };
         Ok(SecretState::Present {
@@ -182,6 +175,7 @@ impl Engine<'_> {
             running: found.running,
             image_is_current: image.is_none_or(|id| id == found.image_id),
             owes_restart: false,
+            owes_reload: false,
         })))
     }
 

@@ -184,6 +184,7 @@ impl Engine<'_> {
                 name: name.into_owned(),
                 alias: None,
                 service: None,
+                is_beside: false,
             }));
             found.push(managed(path));
         }

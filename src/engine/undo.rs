@@ -24,6 +24,8 @@ impl Engine<'_> {
                     note(&record.resource, self.undo_removal(record))
                 }
                 (Resource::Package(_), _) => {}
+                // The key before may be in wrong hands: it stays gone.
+                _ if record.ends_a_key() => {}
                 // Docker keeps an image as long as a container is made from it: below.
                 (Resource::Image(_), _) => {}
                 // Was ours and ran: its files come back first, then it starts again, below.
@@ -55,6 +57,9 @@ impl Engine<'_> {
         let has_certificate = records
             .iter()
             .any(|record| matches!(record.resource, Resource::Certificate(_)));
+        for record in records.iter().filter(|record| record.ends_a_key()) {
+            note(&record.resource, self.go_on_with_new_key(record, records));
+        }
         for record in records {
             match (&record.resource, &record.prior) {
                 // Its files came back, and were read, before the certificate did.
@@ -73,6 +78,11 @@ impl Engine<'_> {
                 }
                 (resource @ Resource::Unit(_), prior) => {
                     note(resource, self.start_given_back(prior));
+                }
+                (resource @ Resource::Container(container), Prior::Present)
+                    if record.action == Action::Reload =>
+                {
+                    note(resource, self.read_rules_again(&container.name));
                 }
                 (Resource::Container(container), Prior::Present) => {
                     let old = before
@@ -109,6 +119,21 @@ impl Engine<'_> {
         left
     }
 
+    /// Whatever else is undone, apps run with the key that is on the disk now. The run may have been cut off before
+    /// it wrote one; then it is the old one still, and a restart does no harm.
+    fn go_on_with_new_key(&self, record: &Record, records: &[Record]) -> Result<(), EngineError> {
+        self.progress
+            .begin("note: the key that was to end is not taken back into use");
+        for id in &record.restarts {
+            // Those that the run got to are started again with the others.
+            let is_known = records.iter().any(|other| other.resource.id() == *id);
+            if let (Some(unit), false) = (id.0.strip_prefix("unit:"), is_known) {
+                self.host.systemd.act("restart", &[unit])?;
+            }
+        }
+        Ok(())
+    }
+
     /// Brings back what a step removed.
     fn undo_removal(&self, record: &Record) -> Result<(), EngineError> {
         match (&record.resource, &record.prior) {
@@ -129,10 +154,7 @@ impl Engine<'_> {
     fn restart_unit(&self, unit: &Unit) -> Result<(), EngineError> {
         self.host.systemd.act("daemon-reload", &[])?;
         self.host.systemd.act("reenable", &[&unit.name])?;
-        if let Some(service) = &unit.service {
-            self.host.systemd.act("stop", &[service])?;
-        }
-        Ok(self.host.systemd.act("restart", &[&unit.name])?)
+        self.restart_as_it_must(unit)
     }
 
     /// Gives back what was there before a resource was ours. Safe to repeat. A unit that is given back is not

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use minijinja::context;
 
 use super::base::managed_for;
@@ -37,11 +39,16 @@ pub(super) fn resources(
 }
 
 fn credentials(stack: &Stack, app: &App, layout: &Layout) -> Vec<Desired> {
+    let own = app_credentials(stack, app, layout);
+    let shared = layout.credentials().join(stack.name.as_str());
+    // Where the only app of a stack had them, before each had its own.
+    let was_alone = own != shared && stack.apps.len() == 1;
     let secret = |name: &str, kind| Desired {
         resource: Resource::Secret(Secret {
-            path: layout.credential(&stack.name, name),
+            path: own.join(name),
             kind,
             passwords: layout.passwords(&stack.name),
+            moved_from: was_alone.then(|| shared.join(name)),
         }),
         restarts: vec![service_id(stack, app)],
     };
@@ -57,13 +64,29 @@ fn credentials(stack: &Stack, app: &App, layout: &Layout) -> Vec<Desired> {
     ]
 }
 
-/// Names of the credentials an app reads.
-pub(super) fn credential_names(app: &App) -> Vec<&'static str> {
-    let mut names = vec!["jwt-key", "accounts"];
-    if !app.needs.is_empty() {
-        names.push("redis-password");
+/// The folder of an app's own key and accounts: what one app of a stack takes for good, no other does. The app that
+/// is called like its program has the stack's own.
+pub fn app_credentials(stack: &Stack, app: &App, layout: &Layout) -> PathBuf {
+    let shared = layout.credentials().join(stack.name.as_str());
+    if app.name.as_str() == app.program.as_str() {
+        shared
+    } else {
+        shared.join(format!("app-{}", app.name))
     }
-    names
+}
+
+/// The credentials that an app reads, by name, and where they are.
+fn credential_paths(stack: &Stack, app: &App, layout: &Layout) -> Vec<(&'static str, PathBuf)> {
+    let own = app_credentials(stack, app, layout);
+    let mut paths = vec![
+        ("jwt-key", own.join("jwt-key")),
+        ("accounts", own.join("accounts")),
+    ];
+    if !app.needs.is_empty() {
+        let password = layout.credential(&stack.name, "redis-password");
+        paths.push(("redis-password", password));
+    }
+    paths
 }
 
 fn units(
@@ -74,9 +97,9 @@ fn units(
 ) -> Result<Vec<Desired>, EmitError> {
     let unit = Layout::unit_stem(&stack.name, &app.name);
     let file = layout.stack_file(&stack.name);
-    let credentials: Vec<_> = credential_names(app)
+    let credentials: Vec<_> = credential_paths(stack, app, layout)
         .into_iter()
-        .map(|name| context! { name, path => layout.credential(&stack.name, name).to_string_lossy() })
+        .map(|(name, path)| context! { name, path => path.to_string_lossy() })
         .collect();
     let needed: Vec<_> = app
         .needs
@@ -95,22 +118,34 @@ fn units(
         credentials,
         alias => app.alias.as_ref().map(ToString::to_string),
     };
-    let socket_id = ResourceId(format!("unit:{unit}.socket"));
     let socket = Unit {
         name: format!("{unit}.socket"),
         alias: None,
         service: Some(format!("{unit}.service")),
+        is_beside: false,
+    };
+    let metrics = Unit {
+        name: Layout::metrics_unit(&unit),
+        is_beside: true,
+        ..socket.clone()
     };
     let service = Unit {
         name: format!("{unit}.service"),
         alias: app.alias.as_ref().map(|alias| format!("{alias}.service")),
         service: None,
+        is_beside: false,
     };
+    let id = |unit: &Unit| ResourceId(format!("unit:{}", unit.name));
     Ok(vec![
         managed_for(
             layout.units.join(&socket.name),
             emit("app.socket", &values)?,
-            vec![socket_id],
+            vec![id(&socket)],
+        ),
+        managed_for(
+            layout.units.join(&metrics.name),
+            emit("app-metrics.socket", &values)?,
+            vec![id(&metrics)],
         ),
         managed_for(
             layout.units.join(&service.name),
@@ -118,6 +153,8 @@ fn units(
             vec![service_id(stack, app)],
         ),
         Resource::Unit(socket).into(),
+        // Before the service, which wants it: else it would be there before its own step.
+        Resource::Unit(metrics).into(),
         Resource::Unit(service).into(),
     ])
 }
@@ -135,9 +172,10 @@ fn command(stack: &Stack, app: &App, facts: &Facts, layout: &Layout) -> Vec<Stri
             .container_run(container.name.as_str())
             .join("redis.sock");
         command.extend(["--redis".into(), socket.to_string_lossy().into_owned()]);
-        command.extend(["--redis-user".into(), container::app_user(stack, container)]);
+        command.extend(["--redis-user".into(), app.name.to_string()]);
     }
     command.extend(["--count-key".into(), app.count_key.clone()]);
+    command.extend(["--name".into(), Layout::unit_stem(&stack.name, &app.name)]);
     command
 }
 

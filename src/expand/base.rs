@@ -46,7 +46,14 @@ pub(super) fn resources(
         .map(Desired::from),
     );
     for stack in stacks {
-        desired.push(directory(layout.credentials().join(stack.name.as_str()), 0o700).into());
+        let shared = layout.credentials().join(stack.name.as_str());
+        let own = stack
+            .apps
+            .iter()
+            .map(|app| app::app_credentials(stack, app, layout))
+            .filter(|own| *own != shared);
+        desired.push(directory(shared.clone(), 0o700).into());
+        desired.extend(own.map(|own| directory(own, 0o700).into()));
     }
     if !facts.binary_is_packaged {
         desired.push(Desired {

@@ -95,6 +95,7 @@ pub(super) fn renewal(
         name: "tavern-renew.timer".to_owned(),
         alias: None,
         service: None,
+        is_beside: false,
     };
     let service = layout.units.join("tavern-renew.service");
     Ok(vec![

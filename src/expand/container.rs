@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use minijinja::context;
 
 use super::app;
@@ -5,8 +7,8 @@ use super::base::managed_for;
 use super::emit::{EmitError, emit};
 use crate::model::{Layout, Mode};
 use crate::resource::{
-    self, Content, Desired, Directory, File, Image, Keep, Mount, Owner, Resource, ResourceId,
-    Secret, SecretKind, Volume,
+    self, Content, Desired, Directory, File, Image, Keep, Mount, Owner, RULES, RedisAcl, Resource,
+    ResourceId, Secret, SecretKind, Volume,
 };
 use crate::stack::{Container, ContainerKind, Stack};
 
@@ -52,25 +54,21 @@ fn redis(stack: &Stack, container: &Container, layout: &Layout) -> Result<Vec<De
         path: password.clone(),
         kind: SecretKind::Key,
         passwords: layout.passwords(&stack.name),
+        moved_from: None,
     });
-    let mut password_restarts = restarts.clone();
-    password_restarts.extend(app::services(stack));
     let acl = Resource::File(File {
         path: directory.join("users.acl"),
         mode: Mode(0o640),
         owner: Owner::root_and(&group(container)),
-        content: Content::RedisAcl {
-            user: app_user(stack, container),
-            key: count_key(stack, container),
-            password,
-        },
+        content: Content::RedisAcl(access(stack, container, password)),
         keep: Keep::Managed,
     });
     Ok(vec![
         configuration.into(),
         Desired {
             resource: secret,
-            restarts: password_restarts,
+            // Redis itself reads the list below again.
+            restarts: app::services(stack),
         },
         managed_for(directory.join("redis.conf"), text, restarts.clone()),
         Desired {
@@ -116,20 +114,19 @@ fn redis(stack: &Stack, container: &Container, layout: &Layout) -> Result<Vec<De
     ])
 }
 
-/// The ACL user of the app that needs this container.
-pub(super) fn app_user(stack: &Stack, container: &Container) -> String {
-    let app = stack
-        .apps
-        .iter()
-        .find(|app| app.needs.contains(&container.role));
-    app.map_or_else(|| stack.name.to_string(), |app| app.name.to_string())
-}
-
-/// The key that this app keeps its count under: all that its user may touch.
-fn count_key(stack: &Stack, container: &Container) -> String {
-    let app = stack
-        .apps
-        .iter()
-        .find(|app| app.needs.contains(&container.role));
-    app.map_or_else(|| "visits".to_owned(), |app| app.count_key.clone())
+/// Each app that needs this container has a user there, which may touch that app's key alone.
+fn access(stack: &Stack, container: &Container, password: PathBuf) -> RedisAcl {
+    let apps = stack.apps.iter();
+    let mut users = apps
+        .filter(|app| app.needs.contains(&container.role))
+        .map(|app| (app.name.to_string(), app.count_key.clone()));
+    let nobody = || (stack.name.to_string(), "visits".to_owned());
+    let (user, key) = users.next().unwrap_or_else(nobody);
+    RedisAcl {
+        user,
+        key,
+        others: users.collect(),
+        password,
+        rules: RULES,
+    }
 }

@@ -76,6 +76,11 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../units/app.socket"),
     ),
     (
+        "app-metrics.socket",
+        Language::Systemd,
+        include_str!("../../units/app-metrics.socket"),
+    ),
+    (
         "app.service",
         Language::Systemd,
         include_str!("../../units/app.service"),

@@ -289,3 +289,96 @@ fn a_visitors_word_on_who_they_are_is_taken_from_listed_hops_only() {
         }
     }
 }
+
+/// bug: two apps of one stack had one key, one file of accounts and one user of Redis, so that the tokens of one were
+/// good at the other, and its accounts were those of the first.
+#[test]
+fn what_one_app_of_a_stack_takes_for_good_no_other_does() {
+    let two = stack(
+        "[container.redis]",
+        "[app.api]\nserve = \"counter\"\nneeds = [\"redis\"]\naccounts = [\"bob\"]\ncount-key = \"hits\"\n\n[container.redis]",
+    );
+    let desired = expand(&[two], &facts(), &Layout::system(), &Edge::public()).unwrap();
+    let unit = |name: &str| text_of(&desired, &format!("/etc/systemd/system/{name}.service"));
+    let (first, second) = (unit("tavern-counter"), unit("tavern-counter-api"));
+    for name in ["jwt-key", "accounts"] {
+        let at = |unit: &str| {
+            let line = format!("LoadCredential={name}:");
+            unit.lines()
+                .find_map(|text| text.strip_prefix(&line))
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(
+            at(&first),
+            format!("/etc/tavern/credentials/counter/{name}")
+        );
+        assert_eq!(
+            at(&second),
+            format!("/etc/tavern/credentials/counter/app-api/{name}")
+        );
+    }
+    assert!(first.contains(" --redis-user counter ") && first.contains(" --name tavern-counter\n"));
+    assert!(
+        second.contains(" --redis-user api ") && second.contains(" --name tavern-counter-api\n")
+    );
+    let lists: Vec<_> = desired
+        .iter()
+        .filter_map(|item| match &item.resource {
+            Resource::File(file) => match &file.content {
+                Content::RedisAcl(acl) => Some(acl.text(&["aa".to_owned()])),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lists.len(), 1);
+    assert!(
+        lists[0].contains("user counter on #aa ~visits ~visits:* "),
+        "{}",
+        lists[0]
+    );
+    assert!(
+        lists[0].contains("user api on #aa ~hits ~hits:* "),
+        "{}",
+        lists[0]
+    );
+    let accounts = desired.iter().filter_map(|item| match &item.resource {
+        Resource::Secret(secret) => match &secret.kind {
+            crate::resource::SecretKind::Accounts { names, .. } => Some((secret, names)),
+            _ => None,
+        },
+        _ => None,
+    });
+    for (secret, names) in accounts {
+        let is_api = secret
+            .path
+            .starts_with("/etc/tavern/credentials/counter/app-api");
+        assert_eq!(names.contains(&"bob".to_owned()), is_api);
+        assert_eq!(
+            secret.moved_from, None,
+            "nobody inherits what another app has"
+        );
+    }
+}
+
+/// An app that was alone with what its stack has keeps it.
+#[test]
+fn the_only_app_of_a_stack_begins_with_what_the_stack_had() {
+    let text = DEFAULT
+        .replace("[app.counter]", "[app.api]")
+        .replace("app = \"counter\"", "app = \"api\"");
+    let one = parse(Path::new("counter.toml"), text.as_bytes()).unwrap();
+    let desired = expand(&[one], &facts(), &Layout::system(), &Edge::public()).unwrap();
+    let moved: Vec<_> = desired
+        .iter()
+        .filter_map(|item| match &item.resource {
+            Resource::Secret(secret) => secret.moved_from.clone(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        moved,
+        ["jwt-key", "accounts"].map(|name| Path::new("/etc/tavern/credentials/counter").join(name))
+    );
+}

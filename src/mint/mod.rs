@@ -14,4 +14,4 @@ pub use certificate::{CertificateInfo, MintError, Pair, key_fits, read_certifica
 pub use flaw::Flaw;
 pub use inspect::inspect;
 pub use password::{account_hash, generate_password, key, redis_password_hash, site_hash};
-pub use ring::{Overlap, is_ring, rotate};
+pub use ring::{Overlap, is_ring, keys, rotate};

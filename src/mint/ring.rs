@@ -55,6 +55,11 @@ pub fn is_ring(text: &str) -> bool {
         })
 }
 
+/// Its keys, without what is noted of them; the one in use first.
+pub fn keys(ring: &str) -> impl Iterator<Item = &str> {
+    ring.lines().map(|line| parts(line).0)
+}
+
 fn parts(line: &str) -> (&str, Option<u64>) {
     let line = line.trim();
     match line.split_once(' ') {

@@ -137,6 +137,11 @@ impl Layout {
         self.app_socket(stack, app).with_extension("metrics.sock")
     }
 
+    /// The socket unit of an app's numbers; no app's name has a dot, so it is no other app's.
+    pub fn metrics_unit(unit_stem: &str) -> String {
+        format!("{unit_stem}.metrics.socket")
+    }
+
     /// The document root of a static site that the stack names without a path.
     pub fn site_root(&self, stack: &Name, site: &Name) -> PathBuf {
         self.www.join(stack.as_str()).join(site.as_str())

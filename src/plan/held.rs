@@ -77,6 +77,7 @@ mod tests {
             name: name.into(),
             alias: None,
             service: None,
+            is_beside: false,
         })
     }
 

@@ -92,6 +92,7 @@ pub fn make(
     knowledge: &Knowledge,
 ) -> Plan {
     let mut owed = knowledge.owed.clone();
+    let mut reread = BTreeSet::new();
     let mut steps = Vec::new();
     for Desired { resource, restarts } in desired {
         let id = resource.id();
@@ -101,6 +102,11 @@ pub fn make(
         let mut state = state.clone();
         if owed.contains(&id) {
             owe_restart(&mut state);
+        }
+        if let (true, Observed::Container(ContainerState::Present(container))) =
+            (reread.contains(&id), &mut state)
+        {
+            container.owes_reload = true;
         }
         let applied = knowledge.applied.get(&id);
         // Whoever came later may be in the way of what is ours, too.
@@ -121,7 +127,11 @@ pub fn make(
             Some(Change::new(Action::Update, reason.clone()))
         });
         if let Some(mut change) = change {
-            owed.extend(restarts.iter().cloned());
+            if resource.is_read_again() {
+                reread.extend(restarts.iter().cloned());
+            } else {
+                owed.extend(restarts.iter().cloned());
+            }
             change.edited =
                 applied.map_or_else(Vec::new, |applied| applied.edits(&state, Some(resource)));
             steps.push(Step {
@@ -180,6 +190,7 @@ mod tests {
             name: "a.service".into(),
             alias: None,
             service: None,
+            is_beside: false,
         });
         let file = Resource::File(File {
             path: "/etc/a".into(),

@@ -52,6 +52,7 @@ mod tests {
             Action::Update,
             Action::TakeOver,
             Action::Restart,
+            Action::Reload,
             Action::Rotate,
             Action::Replace,
             Action::Remove,

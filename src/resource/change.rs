@@ -25,6 +25,8 @@ pub enum Action {
     TakeOver,
     /// It must run again to see what changed.
     Restart,
+    /// It reads again what changed, as it runs.
+    Reload,
     /// A newer one takes over, beside what is there.
     Rotate,
     /// A newer one takes over, instead of what is there.
@@ -40,7 +42,7 @@ impl Action {
             Self::Create => '+',
             Self::Update | Self::Rotate | Self::Replace => '~',
             Self::TakeOver => '!',
-            Self::Restart => '↻',
+            Self::Restart | Self::Reload => '↻',
             Self::Remove => '-',
         }
     }

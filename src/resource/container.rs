@@ -124,6 +124,8 @@ pub struct RunningContainer {
     pub image_is_current: bool,
     /// Something it reads has changed since it started.
     pub owes_restart: bool,
+    /// Of that, only what it can read again as it runs.
+    pub owes_reload: bool,
 }
 
 impl Container {
@@ -155,6 +157,10 @@ impl Container {
             _ if found.owes_restart => {
                 Some(Change::new(Action::Restart, "its configuration changed"))
             }
+            _ if found.owes_reload => Some(Change::new(
+                Action::Reload,
+                "its access list changed: it reads it again",
+            )),
             _ => None,
         }
     }

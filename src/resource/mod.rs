@@ -11,6 +11,7 @@ mod nginx_access;
 mod nginx_text;
 mod package;
 mod path;
+mod redis_acl;
 mod secret;
 mod unit;
 
@@ -28,6 +29,7 @@ pub use nginx_access::{AddressRule, LocationRules, Ruling};
 pub use nginx_text::{Directive, NotNginx, directives};
 pub use package::{Group, Package};
 pub use path::{Binary, BinaryState, Content, Directory, File, Keep, Link, Owner, PathState};
+pub use redis_acl::{RULES, RedisAcl};
 pub use secret::{Htpasswd, HtpasswdState, Rotation, Secret, SecretKind, SecretState};
 pub use unit::{AliasState, Unit, UnitState};
 
@@ -202,18 +204,11 @@ impl Resource {
     pub fn edits(&self, observed: &Observed, wanted: Option<&Self>) -> Vec<PathBuf> {
         let differs = |state: &PathState, applied: &str| matches!(state, PathState::File { content, .. } if content != applied.as_bytes());
         match (self, observed) {
-            (
-                Self::File(file),
-                Observed::Path {
-                    state,
-                    wanted: made,
-                },
-            ) => {
-                let is_edited = match (&file.content, made) {
+            (Self::File(file), Observed::Path { state, .. }) => {
+                let is_edited = match (&file.content, state) {
                     (Content::Text(text), _) => file.is_read() && differs(state, text),
-                    // Its credential may be new as well: a copy too many does no harm.
-                    (Content::RedisAcl { .. }, Some(made)) => {
-                        differs(state, &String::from_utf8_lossy(made))
+                    (Content::RedisAcl(acl), PathState::File { content, .. }) => {
+                        acl.is_edited(&String::from_utf8_lossy(content))
                     }
                     _ => false,
                 };
@@ -235,6 +230,11 @@ impl Resource {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Whether what reads it can do so again without a restart.
+    pub fn is_read_again(&self) -> bool {
+        matches!(self, Self::File(file) if matches!(file.content, Content::RedisAcl(_)))
     }
 
     /// Whether it holds what a person would miss: kept by `uninstall` unless `--purge` is given.

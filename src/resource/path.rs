@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Change, Claim, MARKER};
+use super::{Action, Change, Claim, MARKER, RedisAcl};
 use crate::model::Mode;
 
 /// Owner and group, by name.
@@ -137,15 +137,8 @@ pub enum Content {
     Text(String),
     /// A page or picture that tavernctl carries, by its name below `www/`.
     Page(String),
-    /// Redis's access list for one user, with the hash of the password in a credential file.
-    RedisAcl {
-        /// The user that apps log in as.
-        user: String,
-        /// The one key it may touch.
-        key: String,
-        /// The credential file with the password.
-        password: PathBuf,
-    },
+    /// Redis's access list, with the hashes of the passwords in a credential file.
+    RedisAcl(RedisAcl),
 }
 
 /// Who may change a file after it was made.

@@ -43,6 +43,9 @@ pub struct Secret {
     pub kind: SecretKind,
     /// Where generated passwords are written for the owner.
     pub passwords: PathBuf,
+    /// Where an older Tavern had it: it begins as a copy of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<PathBuf>,
 }
 
 /// A credential file as found. Never its content.
@@ -84,6 +87,14 @@ impl Secret {
                 rotation: Some(rotation),
                 ..
             } => Some(match rotation {
+                Rotation::WithOverlap if self.kind == SecretKind::Key => Change::new(
+                    Action::Rotate,
+                    "a new password; the one before is accepted until the next rotation",
+                ),
+                Rotation::AtOnce if self.kind == SecretKind::Key => Change::new(
+                    Action::Replace,
+                    "a new password; the ones before end at once",
+                ),
                 Rotation::WithOverlap => Change::new(
                     Action::Rotate,
                     "a new key signs; tokens of the one before hold until they expire",

@@ -11,6 +11,9 @@ pub struct Unit {
     pub alias: Option<String>,
     /// For a socket, the service behind it: it must stop while the socket restarts.
     pub service: Option<String>,
+    /// For a socket: it is not the service's first, whose clients wait while the service restarts with this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_beside: bool,
 }
 
 /// A unit as systemd has it.

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -27,6 +28,8 @@ const MAX_PASSWORD: usize = 1024;
 /// Logins that may wait for their turn; the next one is told to come back.
 const MAX_WAITING: usize = 32;
 const MAX_WAIT: Duration = Duration::from_secs(5);
+/// Microseconds that one takes, until one was seen.
+const FIRST_GUESS: u64 = 50_000;
 
 #[derive(Debug, Error)]
 pub enum AccountError {
@@ -54,6 +57,10 @@ pub struct Accounts {
     pick: Digest,
     running: Arc<Semaphore>,
     waiting: Semaphore,
+    /// Of those that run, so many may be for names that do not exist: one place is for those that do.
+    strangers: Semaphore,
+    /// How long the last one took, in microseconds.
+    took: AtomicU64,
 }
 
 impl Accounts {
@@ -91,6 +98,8 @@ impl Accounts {
             pick: digest(&SHA256, text.expose().as_bytes()),
             running: Arc::new(Semaphore::new(at_once.max(1))),
             waiting: Semaphore::new(MAX_WAITING),
+            strangers: Semaphore::new(at_once.saturating_sub(1).max(1)),
+            took: AtomicU64::new(FIRST_GUESS),
         })
     }
 
@@ -98,16 +107,27 @@ impl Accounts {
         self.hashes.contains_key(name)
     }
 
-    /// Whether the password is right. Takes equally long for a name that does not exist.
+    /// Whether the password is right. Takes equally long for a name that does not exist; when many of those come at
+    /// once, most of them only wait that long, so that whoever floods the login with names shuts nobody out.
     pub async fn verify(&self, name: &str, password: String) -> Result<bool, Busy> {
+        let known = self.hashes.get(name);
+        let exists = known.is_some();
+        let stranger = match (exists, self.strangers.try_acquire()) {
+            (true, _) => None,
+            (false, Ok(place)) => Some(place),
+            (false, Err(_)) => {
+                let took = Duration::from_micros(self.took.load(Ordering::Relaxed));
+                tokio::time::sleep(took).await;
+                return Ok(false);
+            }
+        };
         let _waiting = self.waiting.try_acquire().map_err(|_| Busy)?;
+        let began = Instant::now();
         let turn = Arc::clone(&self.running).acquire_owned();
         let permit = tokio::time::timeout(MAX_WAIT, turn)
             .await
             .map_err(|_| Busy)?
             .map_err(|_| Busy)?;
-        let known = self.hashes.get(name);
-        let exists = known.is_some();
         let hash = known.unwrap_or_else(|| self.decoy(name)).clone();
         let verified = tokio::task::spawn_blocking(move || {
             // kept until the work ends, even if the client has left meanwhile
@@ -117,7 +137,11 @@ impl Accounts {
                     .verify_password(password.as_bytes(), &hash)
                     .is_ok()
         });
-        Ok(verified.await.unwrap_or(false) && exists)
+        let right = verified.await.unwrap_or(false);
+        let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.took.store(took, Ordering::Relaxed);
+        drop(stranger);
+        Ok(right && exists)
     }
 }
 
@@ -289,6 +313,43 @@ mod tests {
             "{hash}"
         );
         parse(&format!("admin:{hash}")).unwrap();
+    }
+
+    /// bug: names that nobody has filled all places, and who has one was told to come back.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_flood_of_names_shuts_nobody_out() {
+        let accounts = parse(&format!("admin:{}", hash_password("password").unwrap())).unwrap();
+        let strangers = (0..200).map(|n| {
+            let accounts = &accounts;
+            async move {
+                accounts
+                    .verify(&format!("user{n}"), "password".into())
+                    .await
+            }
+        });
+        let strangers = futures_util::future::join_all(strangers);
+        let owner = async {
+            for _ in 0..5 {
+                assert_eq!(accounts.verify("admin", "password".into()).await, Ok(true));
+            }
+        };
+        let (strangers, ()) = tokio::join!(strangers, owner);
+        assert!(strangers.iter().all(|answer| *answer == Ok(false)));
+    }
+
+    #[tokio::test]
+    async fn one_place_is_not_for_strangers() {
+        let accounts = parse(&format!("admin:{}", cheap("password"))).unwrap();
+        assert_eq!(accounts.running.available_permits(), 2);
+        assert_eq!(accounts.strangers.available_permits(), 1);
+        let _all = accounts.strangers.try_acquire().unwrap();
+        accounts.took.store(1, Ordering::Relaxed);
+        assert_eq!(accounts.verify("nobody", "x".into()).await, Ok(false));
+        assert_eq!(accounts.verify("admin", "password".into()).await, Ok(true));
+        assert!(
+            accounts.took.load(Ordering::Relaxed) > 1,
+            "as long as the last"
+        );
     }
 
     #[tokio::test]

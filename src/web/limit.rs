@@ -36,18 +36,20 @@ impl Rate {
 #[derive(Clone, Copy, Debug)]
 pub struct LoginRates {
     pub per_address: Rate,
+    /// For the network that an address is in: whoever has one has all of its addresses.
+    pub per_network: Rate,
     /// Higher than per address, so that one attacker cannot lock the owner out.
     pub per_account: Rate,
 }
 
 impl LoginRates {
-    /// So many a minute for an address, three times as many for an account.
+    /// So many a minute for an address, three times as many for an account, six times for a network.
     pub fn a_minute(count: NonZeroU32) -> Self {
+        let times = |factor: NonZeroU32| Rate::a_minute(count.saturating_mul(factor));
         Self {
             per_address: Rate::a_minute(count),
-            per_account: Rate::a_minute(
-                count.saturating_mul(const { NonZeroU32::new(3).unwrap() }),
-            ),
+            per_network: times(const { NonZeroU32::new(6).unwrap() }),
+            per_account: times(const { NonZeroU32::new(3).unwrap() }),
         }
     }
 }
@@ -138,6 +140,11 @@ impl<C: Clock + Clone> Limiter<C> {
         }
     }
 
+    /// Whether so many are counted that there is soon no room for others.
+    fn is_crowded(&self) -> bool {
+        self.state.len() >= MAX_KEYS / 2
+    }
+
     /// Forgets who has been quiet long enough. Call it now and then.
     pub fn sweep(&self) {
         self.state.retain_recent();
@@ -145,9 +152,10 @@ impl<C: Clock + Clone> Limiter<C> {
     }
 }
 
-/// Both limits of the login.
+/// The limits of the login.
 pub struct LoginLimiter<C: Clock = DefaultClock> {
     addresses: Limiter<C>,
+    networks: Limiter<C>,
     accounts: Limiter<C>,
     throttled: AtomicU64,
 }
@@ -162,25 +170,33 @@ impl<C: Clock + Clone> LoginLimiter<C> {
     fn with_clock(rates: LoginRates, clock: C) -> Self {
         Self {
             addresses: Limiter::with_clock("address", rates.per_address, clock.clone()),
+            networks: Limiter::with_clock("network", rates.per_network, clock.clone()),
             accounts: Limiter::with_clock("account", rates.per_account, clock),
             throttled: AtomicU64::new(0),
         }
     }
 
-    /// Asks for one attempt. The address comes first: a throttled client costs the account nothing.
+    /// Asks for one attempt. The address comes first: a throttled client costs its neighbours and the account
+    /// nothing. But where addresses come in crowds, the network does: else one that has millions of them would use
+    /// up the room in which others are told apart.
     pub fn admit(
         &self,
         address: Option<IpAddr>,
         account: &str,
-    ) -> Result<[Allowance; 2], Allowance> {
-        let both = self
-            .addresses
-            .admit(address.map(network))
-            .and_then(|address| Ok([address, self.accounts.admit(account)?]));
-        if both.is_err() {
+    ) -> Result<[Allowance; 3], Allowance> {
+        let host = || self.addresses.admit(address.map(network));
+        let neighbours = || self.networks.admit(address.map(neighbourhood));
+        let both = if self.addresses.is_crowded() {
+            neighbours().and_then(|neighbours| Ok((host()?, neighbours)))
+        } else {
+            host().and_then(|host| Ok((host, neighbours()?)))
+        };
+        let all = both
+            .and_then(|(host, neighbours)| Ok([host, neighbours, self.accounts.admit(account)?]));
+        if all.is_err() {
             self.throttled.fetch_add(1, Ordering::Relaxed);
         }
-        both
+        all
     }
 
     /// Attempts turned away since the last time this was asked: one record for all of them.
@@ -191,6 +207,7 @@ impl<C: Clock + Clone> LoginLimiter<C> {
     /// Forgets who has been quiet long enough. Call it now and then.
     pub fn sweep(&self) {
         self.addresses.sweep();
+        self.networks.sweep();
         self.accounts.sweep();
     }
 }
@@ -203,6 +220,20 @@ fn network(address: IpAddr) -> IpAddr {
             IpAddr::from([a, b, c, d, 0, 0, 0, 0])
         }
         v4 => v4,
+    }
+}
+
+/// Those who are likely to be one: the /24 of an IPv4 address, or the /48 that an IPv6 customer may have.
+fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, ..] = v6.segments();
+            IpAddr::from([a, b, c, 0, 0, 0, 0, 0])
+        }
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            IpAddr::from([a, b, c, 0])
+        }
     }
 }
 
@@ -256,6 +287,41 @@ mod tests {
         assert_eq!(admitted.count(), 30);
     }
 
+    /// bug: distinct names from the many addresses of one network were all looked at, and took every place.
+    #[test]
+    fn a_network_is_throttled_over_many_addresses_and_names() {
+        let (limiter, _) = limiter();
+        let v6 = |n: u32| {
+            let [high, low] = [(n >> 16) as u16, n as u16];
+            Some(IpAddr::from([0x2001, 0xdb8, 7, low, high, 0, 0, 1]))
+        };
+        for address in [(|n| v4(n as u8)) as fn(u32) -> _, v6] {
+            let tries = 0..20_000;
+            let admitted =
+                tries.filter(|n| limiter.admit(address(*n), &format!("user{n}")).is_ok());
+            assert_eq!(admitted.count(), 60);
+        }
+        assert!(
+            limiter
+                .admit(Some([203, 0, 113, 9].into()), "admin")
+                .is_ok(),
+            "other networks are not affected"
+        );
+    }
+
+    /// The room for addresses is used up by no single network.
+    #[test]
+    fn a_crowd_of_one_network_leaves_room_for_others() {
+        let (limiter, _) = limiter();
+        for n in 0..200_000u32 {
+            let [high, low] = [(n >> 16) as u16, n as u16];
+            let address = IpAddr::from([0x2001, 0xdb8, high, low, 0, 0, 0, 1]);
+            let _ = limiter.admit(Some(address), &n.to_string());
+        }
+        assert!(limiter.addresses.state.len() < MAX_KEYS);
+        assert!(limiter.admit(v4(1), "admin").is_ok());
+    }
+
     #[test]
     fn without_an_address_all_share_one_bucket() {
         let (limiter, _) = limiter();
@@ -276,7 +342,7 @@ mod tests {
     #[test]
     fn an_admitted_request_learns_what_is_left() {
         let (limiter, _) = limiter();
-        let [address, account] = limiter.admit(v4(1), "admin").unwrap();
+        let [address, network, account] = limiter.admit(v4(1), "admin").unwrap();
         assert_eq!(
             (address.quota, address.window, address.remaining),
             (10, 60, 9)
@@ -285,6 +351,7 @@ mod tests {
             (account.quota, account.window, account.remaining),
             (30, 60, 29)
         );
+        assert_eq!((network.quota, network.remaining), (60, 59));
         assert_eq!((address.reset, account.reset), (6, 2));
     }
 

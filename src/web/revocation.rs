@@ -2,6 +2,7 @@
 //! store keeps the list for the next process. Until it has been read, nobody is let in.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,11 +13,13 @@ use tokio::sync::watch;
 const MAX_ENTRIES: usize = 100_000;
 
 #[derive(Debug, Error, PartialEq, Eq)]
-pub enum Refused {
+pub enum Refused<E> {
     #[error("this token has ended already")]
     Already,
     #[error("too many tokens were ended within the last hour")]
     Full,
+    #[error("it could not be written down, and goes on")]
+    NotKept(E),
 }
 
 /// Ids of ended tokens, each with the second after which it may be forgotten.
@@ -24,6 +27,8 @@ pub enum Refused {
 pub struct Revocations {
     ended: RwLock<HashMap<String, u64>>,
     known: watch::Sender<bool>,
+    /// One ends at a time: who is told that a token has ended already must not see it go on.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Default for Revocations {
@@ -31,6 +36,7 @@ impl Default for Revocations {
         Self {
             ended: RwLock::default(),
             known: watch::Sender::new(false),
+            turn: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -67,23 +73,29 @@ impl Revocations {
         all.contains_key(id)
     }
 
-    /// Ends a token from now on. Of two who try, one succeeds.
-    pub fn end(&self, id: &str, until: u64) -> Result<(), Refused> {
-        let mut all = self.ended.write().unwrap_or_else(PoisonError::into_inner);
-        if all.contains_key(id) {
+    /// Ends a token once `keep` has written it down where the next process finds it. Of two who try, one succeeds.
+    pub async fn end<E>(
+        &self,
+        id: &str,
+        until: u64,
+        keep: impl Future<Output = Result<(), E>>,
+    ) -> Result<(), Refused<E>> {
+        let _turn = self.turn.lock().await;
+        if self.contains(id) {
             return Err(Refused::Already);
         }
-        if all.len() >= MAX_ENTRIES {
+        if self.count() >= MAX_ENTRIES {
             return Err(Refused::Full);
         }
+        keep.await.map_err(Refused::NotKept)?;
+        let mut all = self.ended.write().unwrap_or_else(PoisonError::into_inner);
         all.insert(id.to_owned(), until);
         Ok(())
     }
 
-    /// The store did not take it: the token goes on.
-    pub fn take_back(&self, id: &str) {
-        let mut all = self.ended.write().unwrap_or_else(PoisonError::into_inner);
-        all.remove(id);
+    fn count(&self) -> usize {
+        let all = self.ended.read().unwrap_or_else(PoisonError::into_inner);
+        all.len()
     }
 
     /// Forgets tokens that have expired anyway.
@@ -98,20 +110,38 @@ impl Revocations {
 mod tests {
     use super::*;
 
-    #[test]
-    fn it_is_bounded_and_forgets() {
+    async fn kept() -> Result<(), ()> {
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn it_is_bounded_and_forgets() {
         let all = Revocations::default();
-        for n in 0..MAX_ENTRIES {
-            all.end(&n.to_string(), n as u64).unwrap();
-        }
-        assert_eq!(all.end("more", 0), Err(Refused::Full));
+        all.load((0..MAX_ENTRIES as u64).map(|n| (n.to_string(), n)));
+        assert_eq!(all.end("more", 0, kept()).await, Err(Refused::Full));
         assert!(!all.contains("more"));
         all.sweep(MAX_ENTRIES as u64 - 1);
         assert!(!all.contains("0") && all.contains(&(MAX_ENTRIES - 1).to_string()));
-        all.end("more", 0).unwrap();
-        assert_eq!(all.end("more", 0), Err(Refused::Already));
-        all.take_back("more");
-        assert!(!all.contains("more"));
+        all.end("more", 0, kept()).await.unwrap();
+        assert_eq!(all.end("more", 0, kept()).await, Err(Refused::Already));
+    }
+
+    /// bug: it passed for ended while the store was still being asked, and went on when the store refused.
+    #[tokio::test]
+    async fn what_could_not_be_kept_goes_on_and_nobody_is_told_otherwise() {
+        let all = Revocations::default();
+        let (answer, store) = tokio::sync::oneshot::channel::<Result<(), ()>>();
+        let first = all.end("a", 0, async { store.await.unwrap() });
+        let second = all.end("a", 0, kept());
+        let refuse = async {
+            tokio::task::yield_now().await;
+            assert!(!all.contains("a"), "not before it is kept");
+            answer.send(Err(())).unwrap();
+        };
+        let (first, second, ()) = tokio::join!(first, second, refuse);
+        assert_eq!(first, Err(Refused::NotKept(())));
+        assert_eq!(second, Ok(()), "its own try counts");
+        assert!(all.contains("a"));
     }
 
     #[tokio::test]

@@ -286,3 +286,12 @@ fn refusals_say_why_only_for_genuine_tokens() {
     let forged = sign(&from_hex(OTHER).unwrap(), &good_header(), &late);
     assert_eq!(tokens.check(&forged), Err(Refusal::Invalid));
 }
+
+/// bug: what one app of a stack had signed was good at the other.
+#[test]
+fn a_token_of_another_app_is_refused_though_the_key_is_the_same() {
+    let other = Tokens::new(&Secret::new(KEY.to_owned()), "tavern-counter-api").unwrap();
+    let token = other.issue("admin").unwrap();
+    assert!(other.check(&token).is_ok());
+    assert_eq!(tokens().check(&token), Err(Refusal::Invalid));
+}

@@ -52,7 +52,7 @@ fn is_answering(host: &Host) {
 }
 
 /// ab at work in the background, with this token; what it says is judged at the end.
-fn load(host: &Host, token: &str, requests: u32) -> Child {
+pub fn load(host: &Host, token: &str, requests: u32) -> Child {
     let url = format!("https://{}/flask/api/count", host.ip());
     Command::new("ab")
         .args(["-q", "-k", "-n", &requests.to_string(), "-c", "32", "-H"])
@@ -63,7 +63,7 @@ fn load(host: &Host, token: &str, requests: u32) -> Child {
         .expect("ab is installed by tests/run")
 }
 
-fn none_failed(host: &Host, load: Child, requests: u32) {
+pub fn none_failed(host: &Host, load: Child, requests: u32) {
     let output = load.wait_with_output().expect("ab ends");
     let report = String::from_utf8_lossy(&output.stdout);
     // What nginx knows of those that failed.
@@ -104,7 +104,7 @@ fn numbers_are_for_the_operator(host: &Host) {
         assert!(shown.contains(name), "no {name} in {shown}");
     }
     let mode = host.ok("stat -c '%a %U:%G' /run/tavern/counter.metrics.sock");
-    assert_eq!(mode.trim(), "660 root:www-data");
+    assert_eq!(mode.trim(), "660 root:root");
     for path in ["/metrics", "/flask/metrics"] {
         assert_eq!(
             status(host, &format!("https://localhost{path}")),
@@ -153,7 +153,7 @@ fn post(host: &Host, path: &str, token: &str) -> u16 {
     )
 }
 
-fn counts(host: &Host, token: &str) -> u16 {
+pub fn counts(host: &Host, token: &str) -> u16 {
     status(
         host,
         &format!("-H 'Authorization: Bearer {token}' https://localhost/flask/api/count"),
@@ -202,7 +202,10 @@ fn every_key_at_once(host: &Host) {
     assert_eq!(counts(host, &token(host)), 200);
     let unknown = host.sh("tavernctl secret rotate shop --yes");
     exits(&unknown, 1);
-    assert!(unknown.stderr.contains("no app called `shop`"), "{unknown}");
+    assert!(
+        unknown.stderr.contains("no app or container called `shop`"),
+        "{unknown}"
+    );
 }
 
 fn resident(host: &Host) -> u64 {

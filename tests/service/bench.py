@@ -11,6 +11,9 @@ Everything is on loopback, in a directory of its own, and ends with the program.
 """
 
 import argparse
+import base64
+import hashlib
+import hmac
 import http.client
 import json
 import os
@@ -392,7 +395,68 @@ def restarts(service, port, token, times, seconds):
     return result
 
 
-def verdicts(median, started, restarted):
+def forged():
+    """Tokens that must be refused, by what is wrong with them."""
+    key, now = bytes.fromhex(KEY), int(time.time())
+    text = lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
+    header = {"alg": "HS256", "typ": "JWT", "kid": hashlib.sha256(key).hexdigest()[:16]}
+    name = "tavern-counter"
+    claims = {"iss": name, "aud": name, "sub": "admin", "jti": "0" * 32, "iat": now, "nbf": now, "exp": now + 3600}
+
+    def sign(header, claims, key=key):
+        signed = text(header) + b"." + text(claims)
+        signature = hmac.new(key, signed, hashlib.sha256).digest()
+        return (signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+    without = lambda claim: {name: value for name, value in claims.items() if name != claim}
+    good = sign(header, claims)
+    first, second, third = good.split(".")
+    tokens = {
+        "none": f"{text({**header, 'alg': 'none'}).decode()}.{second}.",
+        "none, signed": sign({**header, "alg": "none"}, claims),
+        "RS256": sign({**header, "alg": "RS256"}, claims),
+        "HS512": sign({**header, "alg": "HS512"}, claims),
+        "other key": sign(header, claims, bytes(reversed(key))),
+        "kid as key": sign(header, claims, header["kid"].encode()),
+        "kid a path": sign({**header, "kid": "../../dev/null"}, claims, b""),
+        "jwk": sign({**header, "jwk": {"kty": "oct", "k": "AAAA"}}, claims),
+        "jku": sign({**header, "jku": "https://example.org/keys"}, claims),
+        "no signature": f"{first}.{second}.",
+        "other payload": f"{first}.{text({**claims, 'sub': 'root'}).decode()}.{third}",
+        "four parts": good + ".x",
+        "many dots": "." * 4000,
+        "not base64": "a.b!.c",
+        "nbf a string": sign(header, {**claims, "nbf": str(now)}),
+        "exp a string": sign(header, {**claims, "exp": str(now + 3600)}),
+        "exp past": sign(header, {**claims, "iat": now - 7200, "nbf": now - 7200, "exp": now - 3600}),
+        "nbf future": sign(header, {**claims, "nbf": now + 600}),
+        "other app": sign(header, {**claims, "iss": "tavern-api", "aud": "tavern-api"}),
+        "3.9 kB": sign(header, {**claims, "x": "a" * 2500}, bytes(reversed(key))),
+        "oversized": sign(header, {**claims, "x": "a" * 4000}),
+    }
+    tokens.update({f"no {claim}": sign(header, without(claim)) for claim in ("exp", "nbf", "iss", "aud", "sub")})
+    return tokens
+
+
+def refused(path, times):
+    """Milliseconds from request to answer on the service's own socket, for each forged token; all must be 401."""
+    took = {}
+    connection = Unix(path)
+    for what, token in forged().items():
+        headers = {"Authorization": f"Bearer {token}"}
+        for _ in range(times):
+            began = time.perf_counter()
+            connection.request("GET", "/flask/api/count", headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+            took.setdefault(what, []).append((time.perf_counter() - began) * 1000)
+            if answer.status != 401:
+                sys.exit(f"error: a forged token ({what}) was answered {answer.status}")
+    connection.close()
+    return took
+
+
+def verdicts(median, started, restarted, refusals):
     tavern, flask, limit = (lambda w, c=32, n=n: median[(w, c, n)] for n in SERVICES)
     most = max(one["memory"] for (what, _, name), one in median.items() if name == "tavern" and what != "login")
     checks = [
@@ -408,6 +472,7 @@ def verdicts(median, started, restarted):
         ("requests over the restarts", restarted["tavern"]["requests"], ">=", 100_000),
         ("restarts under load", restarted["tavern"]["restarts"], ">=", 20),
         ("longest wait over the restarts, ms", restarted["tavern"]["max"], "<=", 250),
+        ("ms to refuse a forged token, p99", refusals, "<", 1),
     ]
     compare = {">=": lambda a, b: a >= b, "<=": lambda a, b: a <= b, "<": lambda a, b: a < b}
     return [(name, value, sign, bound, compare[sign](value, bound)) for name, value, sign, bound in checks]
@@ -467,7 +532,12 @@ def main():
             restarted[name] = one
             print(f"{name:8} {one['restarts']} restarts: {one['failed']} failed of {one['requests']}, longest wait {one['max']:.0f} ms")
         print(f"\nstart to first answer: tavern {started['tavern']:.0f} ms, flask {started['flask']:.0f} ms\n")
-        judged = verdicts(median, started, restarted)
+        took = refused(tavern.path, 50 if arguments.quick else 300)
+        for what, all_ in took.items():
+            print(f"refused  {what:16} p50 {statistics.median(all_):6.3f} ms, longest {max(all_):6.3f} ms")
+        every = sorted(one for all_ in took.values() for one in all_)
+        print()
+        judged = verdicts(median, started, restarted, every[len(every) * 99 // 100])
         for name, value, sign, bound, holds in judged:
             print(f"{'holds ' if holds else 'MISSED'}  {name:36} {value:10.2f}  ({sign} {bound})")
         return 0 if all(holds for *_, holds in judged) else 2

@@ -193,7 +193,9 @@ pub(super) async fn refresh(
     let token = app.tokens.renew(&identity);
     let token = token.map_err(|_| Problem::token_refused("Log in again: the login is too old"))?;
     let token = token.ok_or_else(|| Problem::internal("a token cannot be signed"))?;
-    end(&app, &identity).await?;
+    if end(&app, &identity).await? == Before::Ended {
+        return Err(ended());
+    }
     app.logins.renewed.increment(1);
     info!(
         user = identity.user,
@@ -207,7 +209,7 @@ pub(super) async fn refresh(
     ))
 }
 
-/// Ends the token that the request carries.
+/// Ends the token that the request carries. One that has ended already has: that is no error.
 #[utoipa::path(
     post,
     path = "/auth/logout",
@@ -226,9 +228,12 @@ pub(super) async fn refresh(
 pub(super) async fn logout(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
-    Caller(identity): Caller,
+    Bearer(identity): Bearer,
 ) -> Result<StatusCode, Problem> {
-    end(&app, &identity).await?;
+    if end(&app, &identity).await? == Before::Ended {
+        // An answer that was lost is asked for again.
+        return Ok(StatusCode::NO_CONTENT);
+    }
     app.logins.ended.increment(1);
     info!(
         user = identity.user,
@@ -239,21 +244,39 @@ pub(super) async fn logout(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends a token here and in the store, or not at all.
-async fn end(app: &App, identity: &Identity) -> Result<(), Problem> {
-    let (id, until) = (&identity.token_id, identity.forgotten_after());
-    app.revocations
-        .end(id, until)
-        .map_err(|refused| match refused {
-            Refused::Already => ended(),
-            Refused::Full => Problem::unavailable("Too many tokens ended within the hour", 60),
-        })?;
-    if app.store.revoke(id, until).await.is_err() {
-        app.revocations.take_back(id);
-        app.health.doubt();
-        return Err(api::store_away());
-    }
-    Ok(())
+/// Ends a token in the store and here, or not at all. Says whether it had ended before. Goes on if the client
+/// leaves meanwhile: half of it would be undone by the next restart.
+async fn end(app: &Arc<App>, identity: &Identity) -> Result<Before, Problem> {
+    let (app, id, until) = (
+        Arc::clone(app),
+        identity.token_id.clone(),
+        identity.forgotten_after(),
+    );
+    let ending = tokio::spawn(async move {
+        let keep = app.store.revoke(&id, until);
+        match app.revocations.end(&id, until, keep).await {
+            Ok(()) => Ok(Before::Holding),
+            Err(Refused::Already) => Ok(Before::Ended),
+            Err(Refused::Full) => Err(Problem::unavailable(
+                "Too many tokens ended within the hour",
+                60,
+            )),
+            Err(Refused::NotKept(_)) => {
+                app.health.doubt();
+                Err(api::store_away())
+            }
+        }
+    });
+    ending
+        .await
+        .unwrap_or_else(|_| Err(Problem::internal("a token could not be ended")))
+}
+
+/// What a token was before it was ended.
+#[derive(PartialEq, Eq)]
+enum Before {
+    Holding,
+    Ended,
 }
 
 fn ended() -> Problem {
@@ -280,6 +303,21 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let Bearer(identity) = Bearer::from_request_parts(parts, app).await?;
+        if app.revocations.contains(&identity.token_id) {
+            return Err(ended());
+        }
+        Ok(Self(identity))
+    }
+}
+
+/// Whose token the request carries, though it may have been ended since.
+pub(super) struct Bearer(pub Identity);
+
+impl FromRequestParts<Arc<App>> for Bearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
             return Err(Problem::token_missing());
@@ -296,9 +334,6 @@ impl FromRequestParts<Arc<App>> for Caller {
             || !app.revocations.become_known(LIST_PATIENCE).await
         {
             return Err(api::store_away());
-        }
-        if app.revocations.contains(&identity.token_id) {
-            return Err(ended());
         }
         Ok(Self(identity))
     }

@@ -40,8 +40,8 @@ use redis_store::RedisStore;
 use store::{Store, StoreError};
 use visits::Visits;
 
-/// Issuer and audience of the tokens.
-const TOKEN_NAME: &str = "tavern-counter";
+/// What it calls itself if nobody says.
+pub const NAME: &str = "tavern-counter";
 /// Renewals of an account: many windows of one person, and a bound on the list of ended tokens.
 const RENEWALS: Rate = Rate::a_minute(const { NonZeroU32::new(60).unwrap() });
 const SWEEP: Duration = Duration::from_secs(30);
@@ -50,6 +50,8 @@ const FORGET: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Issuer and audience of the tokens: another app's are not good here.
+    pub name: String,
     /// The path prefix under which nginx passes requests on, such as `/flask`; empty for none.
     pub base: String,
     pub store: StoreSettings,
@@ -88,6 +90,7 @@ impl StoreSettings {
 impl Settings {
     pub fn new(base: impl Into<String>, store: StoreSettings, credentials: PathBuf) -> Self {
         Self {
+            name: NAME.to_owned(),
             base: base.into(),
             store,
             credentials,
@@ -127,7 +130,7 @@ pub fn serve(settings: Settings) -> Result<(), ServeError> {
     let listeners = activation::listeners()?;
     let secrets = Secrets::read(&settings)?;
     check_base(&settings.base)?;
-    let _telemetry = telemetry::start(TOKEN_NAME);
+    let _telemetry = telemetry::start(&settings.name);
     let (listeners, private) = activation::apart(listeners);
     let metrics = Metrics::new();
     // One thread answers all: a request takes microseconds, and most of what a second thread adds is waking it.
@@ -175,14 +178,20 @@ impl Secrets {
     fn read(settings: &Settings) -> Result<Self, ServeError> {
         let read = |name| credential::read(&settings.credentials, name);
         Ok(Self {
-            tokens: Tokens::new(&read("jwt-key")?, TOKEN_NAME)?,
+            tokens: Tokens::new(&read("jwt-key")?, &settings.name)?,
             accounts: Accounts::parse(&read("accounts")?, settings.logins_at_once.get())?,
             redis_password: match settings.store {
-                StoreSettings::Redis { .. } => Some(read("redis-password")?),
+                StoreSettings::Redis { .. } => Some(first_word(&read("redis-password")?)),
                 StoreSettings::Embedded { .. } => None,
             },
         })
     }
+}
+
+/// The password in use: those below it were.
+fn first_word(passwords: &credential::Secret) -> credential::Secret {
+    let first = passwords.expose().split_ascii_whitespace().next();
+    credential::Secret::new(first.unwrap_or_default().to_owned())
 }
 
 /// What the handlers share.

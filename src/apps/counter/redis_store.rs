@@ -80,7 +80,9 @@ impl RedisStore {
             ErrorKind::Io => StoreError::Unreachable(format!("Redis at {place}: {error}")),
             ErrorKind::AuthenticationFailed => StoreError::Refused(error.to_string()),
             ErrorKind::Server(ServerErrorKind::BusyLoading) => StoreError::Loading,
-            ErrorKind::Server(ServerErrorKind::NoPerm) => StoreError::Refused(error.to_string()),
+            ErrorKind::Server(ServerErrorKind::NoPerm) => {
+                StoreError::NotPermitted(error.to_string())
+            }
             ErrorKind::Server(ServerErrorKind::ReadOnly) => StoreError::NoWrites(error.to_string()),
             _ => match error.code() {
                 Some("OOM" | "MISCONF" | "NOREPLICAS") => StoreError::NoWrites(error.to_string()),

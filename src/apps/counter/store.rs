@@ -36,6 +36,11 @@ pub enum StoreError {
     Unreachable(String),
     #[error("Redis refuses the user or its password: {0}")]
     Refused(String),
+    /// The rules were written by an older Tavern: its binary was replaced, and nobody has installed since.
+    #[error(
+        "Redis does not permit a command that this version needs: `sudo tavernctl install` brings its rules up to date ({0})"
+    )]
+    NotPermitted(String),
     #[error("Redis is loading its data")]
     Loading,
     #[error("the store does not accept writes: {0}")]

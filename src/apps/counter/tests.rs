@@ -1,6 +1,8 @@
 mod api;
+mod faults;
 mod front;
 mod login;
+mod records;
 mod redis_server;
 mod stores;
 
@@ -44,7 +46,7 @@ struct Bench {
 fn bench(store: StoreSettings, redis_password: &str) -> Bench {
     let settings = Settings::new("/flask", store, "/nonexistent".into());
     let secrets = Secrets {
-        tokens: Tokens::new(&Secret::new(KEY.to_owned()), TOKEN_NAME).unwrap(),
+        tokens: Tokens::new(&Secret::new(KEY.to_owned()), NAME).unwrap(),
         accounts: Accounts::parse(&Secret::new(accounts()), 2).unwrap(),
         redis_password: Some(Secret::new(redis_password.to_owned())),
     };

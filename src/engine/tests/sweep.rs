@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::rig::{Files, Rig, unlike};
-use super::rotation::rotation;
+use super::rotation::{ring, rotation};
 use crate::engine::{EngineError, Purge, Recovered, Request, Source};
 use crate::host::memory::{Killed, MemoryHost, Node, Picture, differences};
 use crate::model::Mode;
@@ -404,7 +404,8 @@ fn a_rollback_ends_or_never_was() {
     .sweep();
 }
 
-/// Killed anywhere, the key before signs as if nothing had been, or the new one does and the app runs with it.
+/// Killed anywhere, the key before signs as if nothing had been, or the new one does beside it and the app runs with
+/// both.
 #[test]
 fn a_rotation_ends_or_never_was() {
     let start = host(&first());
@@ -412,9 +413,28 @@ fn a_rotation_ends_or_never_was() {
     Sweep {
         name: "secret rotate",
         start,
-        // With an overlap a second run would add a second key, by design.
         run: |rig| {
-            let request = rotation(Rotation::AtOnce, &[]);
+            // A second one would add a second key, by design.
+            if ring(rig).len() > 1 {
+                return install(rig);
+            }
+            let request = rotation(Rotation::WithOverlap, &[]);
+            rig.engine().install(None, &request).map(|_| ())
+        },
+    }
+    .sweep();
+}
+
+/// The same of the password of a container, and of what reads it.
+#[test]
+fn a_rotation_of_a_password_ends_or_never_was() {
+    let start = host(&first());
+    install(&start).unwrap();
+    Sweep {
+        name: "secret rotate redis",
+        start,
+        run: |rig| {
+            let request = rotation(Rotation::AtOnce, &["redis"]);
             rig.engine().install(None, &request).map(|_| ())
         },
     }

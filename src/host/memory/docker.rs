@@ -359,6 +359,17 @@ impl Docker for MemoryHost {
                 "aof_enabled:1\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n\
                  aof_last_bgrewrite_status:ok\r\n",
             ),
+            ["redis-cli", "-e", "ACL", "LOAD"] => {
+                machine.effect(format!("docker exec {name} {}", argv.join(" ")))?;
+                let is_list = |path: &PathBuf| path.ends_with("users.acl");
+                let mounts = machine.containers[name].mounts.clone();
+                let now = machine.mounted_files(&mounts);
+                if let Some(contained) = machine.containers.get_mut(name) {
+                    let lists = now.into_iter().filter(|(path, _)| is_list(path));
+                    contained.inputs.extend(lists);
+                }
+                outcome("OK\n")
+            }
             ["redis-cli", "--scan"] => outcome("visits\n"),
             ["redis-cli", "GET", _] => outcome("41\n"),
             _ => {

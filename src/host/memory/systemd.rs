@@ -207,6 +207,10 @@ impl Machine {
         for needed in values(&file.text, "Requires") {
             self.start(needed)?;
         }
+        for wanted in values(&file.text, "Wants") {
+            // One that does not start keeps nobody from starting.
+            let _ = self.start(wanted);
+        }
         match self.begin(&file) {
             Ok(inputs) => {
                 self.failed.remove(&file.name);
@@ -239,7 +243,9 @@ impl Machine {
             return Err(format!("no group {group}"));
         }
         for socket in values(&file.text, "ListenStream") {
-            let service = file.name.replace(".socket", ".service");
+            let named = values(&file.text, "Service").into_iter().next();
+            let service =
+                named.map_or_else(|| file.name.replace(".socket", ".service"), str::to_owned);
             if self.units.contains_key(&service) {
                 return Err(format!(
                     "Socket service {service} already active, refusing."

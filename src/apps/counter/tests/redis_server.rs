@@ -4,9 +4,13 @@
     reason = "the test starts and stops its own redis-server"
 )]
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::mint::redis_password_hash;
+use crate::resource::{RULES, RedisAcl};
 
 pub(super) const PASSWORD: &str = "correct-horse";
 
@@ -16,15 +20,15 @@ pub(super) struct RedisServer {
 }
 
 impl RedisServer {
-    /// The user may do what the installed one may: nothing beyond what the app needs.
+    /// With the rules that an install writes: nobody may do more than there.
     pub(super) fn start(directory: &Path, password: &str, more: &[&str]) -> Self {
+        Self::start_with(directory, &rules(&[password]), more)
+    }
+
+    pub(super) fn start_with(directory: &Path, rules: &str, more: &[&str]) -> Self {
         let socket = directory.join("redis.sock");
         let acl = directory.join("users.acl");
-        std::fs::write(
-            &acl,
-            format!("user default off\nuser counter on >{password} ~visits ~visits:* +ping +incrby +set +zadd +zrange +zremrangebyscore\n"),
-        )
-        .unwrap();
+        write_rules(directory, rules);
         let child = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "yes"])
             .args(["--appendfsync", "everysec", "--aclfile"])
@@ -47,6 +51,42 @@ impl RedisServer {
         }
         Self { child, socket }
     }
+}
+
+impl RedisServer {
+    /// What it answers to these commands, from somebody who may do anything; or from nobody in particular.
+    pub(super) fn told(&self, operator: bool, commands: &str) -> String {
+        let mut stream = std::os::unix::net::UnixStream::connect(&self.socket).unwrap();
+        let login = if operator {
+            "AUTH operator all\r\n"
+        } else {
+            ""
+        };
+        let all = format!("{login}{commands}\r\nQUIT\r\n");
+        stream.write_all(all.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+/// The access list as an install writes it for these passwords.
+pub(super) fn rules(passwords: &[&str]) -> String {
+    let hashes = passwords.iter().map(|one| redis_password_hash(one));
+    let acl = RedisAcl {
+        user: "counter".into(),
+        key: "visits".into(),
+        others: Vec::new(),
+        password: "/none".into(),
+        rules: RULES,
+    };
+    acl.text(&hashes.collect::<Vec<_>>())
+}
+
+/// These, and a user of the test's own.
+pub(super) fn write_rules(directory: &Path, rules: &str) {
+    let text = format!("{rules}user operator on >all ~* &* +@all\n");
+    std::fs::write(directory.join("users.acl"), text).unwrap();
 }
 
 impl Drop for RedisServer {
