@@ -79,13 +79,17 @@ pub(super) fn carry_out(
         printer.out(&format!(
             "Nothing to change; recorded as generation {number}."
         ));
+    }
+    if request.confirm_within.is_none() {
+        // Also where nothing else changes, as from an authority's staging place to the real one.
+        cert::order_first(&engine, &proposal.stacks, printer);
+        cert::pass_on_trust(&engine, printer);
+    }
+    if proposal.plan.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     if request.confirm_within.is_some() {
         confirm::note_pending(printer);
-    } else {
-        cert::order_first(&engine, &proposal.stacks, printer);
-        cert::pass_on_trust(&engine, printer);
     }
     finish(host, &proposal, &installed, printer)
 }

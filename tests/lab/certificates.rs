@@ -198,7 +198,7 @@ fn own_ca(image: Image, name: &str) {
 /// Chromium's store and a profile of Firefox, as their programs keep them, of the user who called sudo.
 fn browsers_trust_it_too(host: &Host) {
     host.ok(
-        "export DEBIAN_FRONTEND=noninteractive; apt-get -qq install -y --no-install-recommends libnss3-tools >/dev/null; \
+        "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qq install -y --no-install-recommends libnss3-tools >/dev/null; \
          useradd --create-home ann && cd /home/ann && \
          for store in .pki/nssdb .mozilla/firefox/one.default; do \
          runuser -u ann -- mkdir -p $store && runuser -u ann -- certutil -d sql:$store -N --empty-password; done",

@@ -5,6 +5,8 @@ The window is the next hour if /root/ari-now is there, else it begins in five da
 import datetime, http.server, json, os, ssl, urllib.request
 
 trusted = ssl.create_default_context(cafile="/root/ca/ca.pem")
+# The lab's root is a plain one.
+trusted.verify_flags &= ~ssl.VERIFY_X509_STRICT
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
