@@ -97,6 +97,7 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
     ),
     (
         "monitor.service",
+        Language::Systemd,
         include_str!("../../units/monitor.service"),
     ),
     (

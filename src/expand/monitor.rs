@@ -28,6 +28,7 @@ pub(super) fn resources(
         name: NAME.to_owned(),
         alias: None,
         service: None,
+        is_beside: false,
     };
     Ok(vec![
         managed_for(layout.units.join(NAME), text, vec![unit()]),
