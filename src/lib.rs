@@ -25,9 +25,11 @@
 //! | [`plan`] | desired and observed become ordered steps | `resource`, `model` |
 //! | [`host`] | the only door to the machine: a narrow trait per concern | `model`, `resource` |
 //! | [`engine`] | lock, journal, apply, undo, receipt, generations, drift; every verb that changes the host | the rooms above |
+//! | [`backup`] | backups, drills and restores, through restic | `engine`, `host`, `stack`, `mint`, `resource`, `model` |
 //! | [`check`] | probes, and verdicts that are pure functions of their answers | `host`, `stack`, `resource`, `mint`, `model` |
 //! | [`logs`] | the logs of a stack's parts, merged by time | `host`, `stack`, `model` |
 //! | [`monitor`] | follows nginx's logs as a unit without privileges; knows nothing of the host | – |
+//! | [`supervise`] | tavernd: what to do next is a pure function; the loops that feed it | `check`, `engine`, `host`, … |
 //! | [`up`] | the same stack in the foreground, without root | `expand`, `check`, `host`, … |
 //! | [`web`] | what every built-in service shares | – |
 //! | [`apps`] | the built-in services; they know nothing of the host | `web` |
@@ -39,7 +41,9 @@
 //! Below `/var/lib/tavern`, root's alone: `receipt.json` says what Tavern made and what was there before;
 //! `journal.jsonl` exists only while a run is unfinished; `generations/N` has the stack files of a run, its receipt and
 //! its journal; `blobs/` the bytes of replaced files, under random names; `edited/N` copies of hand edits that run N
-//! overwrote; `holds.json` and `pending.json` what is held and what waits for a confirmation. `/etc/tavern/stacks` and
+//! overwrote; `health/` what the probes said over 90 days; `images/` is the owner's, for images that come from a file;
+//! `holds.json` and `pending.json` what is held and what waits for a confirmation; `backup/STACK.json` what is known of
+//! a stack's backups; `exchange.json` exists only while a restore is under way. `/etc/tavern/stacks` and
 //! `/etc/tavern/overlays` are the owner's. Credentials live in `/etc/tavern/credentials`; the old bytes of one that a
 //! run replaces are a blob until that run is over, and in no generation.
 //!
@@ -51,6 +55,7 @@
 //! written, then the commit; what no stack asks for any more is removed after it.
 
 pub mod apps;
+pub mod backup;
 pub mod check;
 pub mod cli;
 pub mod engine;
@@ -63,5 +68,6 @@ pub mod monitor;
 pub mod plan;
 pub mod resource;
 pub mod stack;
+pub mod supervise;
 pub mod up;
 pub mod web;

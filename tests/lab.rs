@@ -14,6 +14,8 @@ mod adopt;
 mod apt;
 #[path = "lab/authority.rs"]
 mod authority;
+#[path = "lab/backup.rs"]
+mod backup;
 #[path = "lab/bare.rs"]
 mod bare;
 #[path = "lab/certificates.rs"]
@@ -40,6 +42,8 @@ mod firewall;
 mod generations;
 #[path = "lab/graders.rs"]
 mod graders;
+#[path = "lab/health.rs"]
+mod health;
 #[path = "lab/hold.rs"]
 mod hold;
 #[path = "lab/image.rs"]
@@ -72,6 +76,8 @@ mod service;
 mod service_change;
 #[path = "lab/site.rs"]
 mod site;
+#[path = "lab/supervise.rs"]
+mod supervise;
 mod support;
 #[path = "lab/sweep.rs"]
 mod sweep;

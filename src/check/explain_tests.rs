@@ -16,6 +16,7 @@ fn facts() -> Facts {
         nginx: Some(NginxVersion(1, 22, 1)),
         lacks_gzip_static: false,
         missing_packages: Vec::new(),
+        has_restic: false,
         apt_trouble: None,
         ufw: UfwFacts::Inactive,
         ssh_ports: vec![22],

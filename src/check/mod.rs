@@ -2,6 +2,7 @@
 //! and each verdict is a pure function of the answer.
 
 mod access;
+mod backup;
 mod certificate;
 mod container;
 mod disk;
@@ -25,6 +26,7 @@ use std::path::Path;
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Instant;
 
+pub use backup::age;
 pub use explain::{Explained, Question};
 pub use finding::{Finding, Report, Verdict};
 pub use login::{Login, try_login};
@@ -123,6 +125,9 @@ pub fn run(host: &Host, stacks: &[Stack], site: &Setting) -> Report {
             web::probe(host, stacks, site, &leaves)
         }));
         findings.extend(disk::probe(host, &disks(site)));
+        if site.managed {
+            findings.extend(backup::probe(host, stacks, &site.layout));
+        }
         findings.extend(proxy::probe(host, stacks, site));
         findings.extend(running.into_iter().flat_map(Running::finish));
         findings

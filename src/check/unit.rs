@@ -66,6 +66,14 @@ fn watched(stacks: &[Stack]) -> Vec<Watched<'_>> {
             }
         }
     }
+    if stacks.iter().any(|stack| stack.backup.is_some()) {
+        let timers = ["tavern-backup.timer", "tavern-drill.timer"];
+        watched.extend(timers.map(|unit| Watched {
+            stack: None,
+            unit: unit.to_owned(),
+            stands_for: None,
+        }));
+    }
     watched.push(Watched {
         stack: None,
         unit: NGINX.to_owned(),

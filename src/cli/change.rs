@@ -34,7 +34,7 @@ pub(super) fn carry_out(
     raise_open_files();
     let engine = Engine::new(host, printer);
     if !consent.dry_run
-        && engine.unfinished()?.is_some()
+        && (engine.unfinished()?.is_some() || engine.open_exchange()?.is_some())
         && let Some(recovered) = engine.recover(false)?
     {
         printer.note(&said(&recovered));

@@ -5,8 +5,11 @@ use clap::Args;
 use super::{Answer, Failure, Printer, installed_stacks, require_host};
 use crate::check::render::{self, Colour};
 use crate::check::{self, Report, Setting};
+use crate::engine::{Engine, Silent};
 use crate::host::Host;
 use crate::stack::Stack;
+use crate::supervise;
+use crate::web::telemetry;
 
 #[derive(Args)]
 #[command(
@@ -18,11 +21,17 @@ pub(super) struct Arguments {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// Write down what was found, and tell the journal what changed; `tavern-check.timer` does so every minute
+    #[arg(long, hide = true, conflicts_with_all = ["json", "stacks"])]
+    record: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let host = Host::real();
     require_host(&host, "check")?;
+    if arguments.record {
+        return recorded(&host);
+    }
     let report = ask(&host, &installed_stacks(&host, &arguments.stacks)?);
     if arguments.json {
         let text = render::json(&report).map_err(|error| {
@@ -33,6 +42,28 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         printer.out(&shown(&report, printer));
     }
     Ok(ExitCode::from(report.exit_code()))
+}
+
+/// A round for the history. What is ill is no failure of the round.
+fn recorded(host: &Host) -> Answer {
+    let _telemetry = telemetry::start("tavern-check");
+    let engine = Engine::new(host, &Silent);
+    // What a run is about to change is not to be judged.
+    if engine.is_at_work() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stacks = installed_stacks(host, &[])?;
+    let report = ask(host, &stacks);
+    if engine.is_at_work() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    match supervise::record(&engine, &stacks, &report) {
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::new(
+            format!("this round was not written down: {error}"),
+            "the next one tries again; `df -h /var/lib/tavern` shows whether there is room",
+        )),
+    }
 }
 
 pub(super) fn ask(host: &Host, stacks: &[Stack]) -> Report {

@@ -1,9 +1,11 @@
 //! One file a verb: arguments, one library call, the printed result and the exit code.
 
 mod access;
+mod alert;
 mod allow;
 mod amend;
 mod app;
+mod backup;
 mod cert;
 mod change;
 mod check;
@@ -20,11 +22,13 @@ mod password;
 mod plan;
 mod printer;
 mod recover;
+mod restore;
 mod revert;
 mod rollback;
 mod secret;
 mod serve;
 mod status;
+mod supervise;
 mod tether;
 mod uninstall;
 mod up;
@@ -83,6 +87,8 @@ enum Verb {
     User(user::Arguments),
     /// Say who may see a site, and why
     Access(access::Arguments),
+    /// Alerts: send a test
+    Alert(alert::Arguments),
     /// Logs of apps, nginx and containers, merged by time
     Logs(logs::Arguments),
     /// List the generations of this host
@@ -95,12 +101,18 @@ enum Verb {
     Rollback(rollback::Arguments),
     /// Keys that Tavern made: `secret rotate`
     Secret(secret::Arguments),
+    /// Backups: make, list, try, and their key
+    Backup(backup::Arguments),
+    /// Bring a backup back
+    Restore(restore::Arguments),
     /// Set right what a killed run or a damaged disk left
     Recover(recover::Arguments),
     /// Remove what Tavern made and give back what was there
     Uninstall(uninstall::Arguments),
     /// Run the stack in the foreground, as you, without root, Docker or systemd
     Up(up::Arguments),
+    /// Keep containers as they were applied; this is what `tavernd.service` runs
+    Supervise(supervise::Arguments),
     /// Run a built-in app; this is what an app's unit starts
     #[command(hide = true)]
     Serve(serve::Arguments),
@@ -202,6 +214,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Plan(arguments) => !arguments.is_for_an_image(),
         Verb::Recover(_)
         | Verb::Revert(_)
+        | Verb::Supervise(_)
         | Verb::Up(_)
         | Verb::Serve(_)
         | Verb::Monitor(_)
@@ -229,15 +242,19 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Allow(arguments) => allow::run(&arguments, printer),
         Verb::User(arguments) => user::run(&arguments, printer),
         Verb::Access(arguments) => access::run(&arguments, printer),
+        Verb::Alert(arguments) => alert::run(&arguments, printer),
         Verb::Logs(arguments) => logs::run(&arguments, printer),
         Verb::Generations(arguments) => generations::run(&arguments, printer),
         Verb::Diff(arguments) => diff::run(&arguments, printer),
         Verb::Drift(arguments) => drift::run(&arguments, printer),
         Verb::Rollback(arguments) => rollback::run(&arguments, printer),
         Verb::Secret(arguments) => secret::run(&arguments, printer),
+        Verb::Backup(arguments) => backup::run(&arguments, printer),
+        Verb::Restore(arguments) => restore::run(&arguments, printer),
         Verb::Recover(arguments) => recover::run(&arguments, printer),
         Verb::Uninstall(arguments) => uninstall::run(&arguments, printer),
         Verb::Up(arguments) => up::run(&arguments, printer),
+        Verb::Supervise(arguments) => supervise::run(&arguments),
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Monitor(arguments) => monitor::run(&arguments),
         Verb::Tether(arguments) => tether::run(&arguments),
@@ -248,6 +265,13 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
 fn note_unfinished(printer: &Printer) {
     let host = Host::real();
     let engine = Engine::new(&host, &Silent);
+    if let Ok(Some(what)) = engine.open_exchange()
+        && !engine.is_at_work()
+    {
+        printer.note(&format!(
+            "note: {what} did not end: `sudo tavernctl recover` puts back what was there"
+        ));
+    }
     // Without root the journal cannot be read, and a run that is at work has one too.
     let run = match engine.unfinished() {
         Ok(Some(run)) => run,

@@ -1,14 +1,19 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::{Answer, Printer, installed_stacks, require_host};
+use crate::check::Verdict;
+use crate::check::age;
 use crate::engine::{Engine, Silent};
 use crate::host::{Host, HostError};
 use crate::mint;
-use crate::model::{CHAIN, Layout};
+use crate::model::{BackupRecord, CHAIN, Layout, Saved};
 use crate::monitor::{self, REPORT_FILE, Report};
 use crate::stack::{SiteContent, Stack};
+use crate::supervise::{self, Health, Picture};
 
 /// The monitor writes every other second.
 const STALE_SECONDS: u64 = 30;
@@ -44,8 +49,16 @@ pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
         ));
     }
     text.push_str(&found(&host));
+    if let Some(health) = supervise::last(&engine) {
+        text.push_str(&described(&health));
+    }
+    let picture = Picture::read(&host, &engine.layout);
+    if picture.is_none() {
+        text.push_str("Watched    no: `systemctl status tavernd` says why\n");
+    }
+    let picture = picture.unwrap_or_default();
     for stack in &stacks {
-        text.push_str(&describe(&host, stack)?);
+        text.push_str(&describe(&host, stack, &picture)?);
     }
     printer.out(&text);
     Ok(ExitCode::SUCCESS)
@@ -69,7 +82,33 @@ fn found(host: &Host) -> String {
     findings.collect()
 }
 
-fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {
+/// How all probes are, by the last round; the ill ones one by one.
+fn described(health: &Health) -> String {
+    let moment = |second| {
+        OffsetDateTime::from_unix_timestamp(second)
+            .ok()
+            .and_then(|time| time.format(&Rfc3339).ok())
+            .unwrap_or_default()
+    };
+    let tracks = health.tracks.values();
+    let ill: Vec<_> = tracks
+        .filter(|track| track.verdict != Verdict::Healthy || track.wavers)
+        .collect();
+    let all = health.tracks.len();
+    let mut text = format!("Health     {} of {all} probes healthy\n", all - ill.len());
+    for track in ill {
+        text.push_str(&format!(
+            "  probe      {}: {}{} since {}\n",
+            track.subject,
+            track.verdict.as_str(),
+            if track.wavers { ", wavers," } else { "" },
+            moment(track.since)
+        ));
+    }
+    text
+}
+
+fn describe(host: &Host, stack: &Stack, picture: &Picture) -> Result<String, HostError> {
     let layout = Layout::system();
     let mut text = format!("\nStack      {}\n", stack.name);
     let units: Vec<String> = stack
@@ -102,6 +141,10 @@ fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {
             "  container  {:<28} {state}\n",
             container.name.as_str()
         ));
+        let kept = picture.containers.iter();
+        for kept in kept.filter(|kept| kept.name == container.name.as_str()) {
+            text.push_str(&format!("             watched: {}\n", kept.describe()));
+        }
     }
     let chain = host
         .files
@@ -115,6 +158,9 @@ fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {
         Err(error) => error.to_string(),
     };
     text.push_str(&format!("  certificate {days}\n"));
+    if stack.backup.is_some() {
+        text.push_str(&format!("  backup     {}\n", backup(host, stack)));
+    }
     for site in &stack.sites {
         let guard = match &site.access {
             None if matches!(site.content, SiteContent::App(_)) => "its own accounts".to_owned(),
@@ -140,4 +186,30 @@ fn describe(host: &Host, stack: &Stack) -> Result<String, HostError> {
         text.push_str(&format!("  site       {place:<28} {guard}\n"));
     }
     Ok(text)
+}
+
+/// How old the newest backup is, and the last that is known to be good.
+fn backup(host: &Host, stack: &Stack) -> String {
+    let path = Layout::system().backup_record(&stack.name);
+    let now = host.clock.now().unix_timestamp();
+    let bytes = match host.files.read(&path) {
+        Ok(bytes) => bytes.unwrap_or_else(|| BackupRecord::default().to_bytes()),
+        Err(error) => return error.to_string(),
+    };
+    match BackupRecord::parse(&bytes) {
+        Err(reason) => reason,
+        Ok(record) => {
+            let old = |saved: &Option<Saved>| match saved {
+                Some(saved) => format!("{} ({} old)", saved.id, age(now - saved.at)),
+                None => "none yet".to_owned(),
+            };
+            let fault = record.drill.as_ref().and_then(|drill| drill.fault.as_ref());
+            let fault = fault.map_or("", |_| "; the last drill failed: `sudo tavernctl check`");
+            format!(
+                "newest {}, last good {}{fault}",
+                old(&record.newest),
+                old(&record.good)
+            )
+        }
+    }
 }

@@ -238,10 +238,7 @@ impl Engine<'_> {
             Resource::Secret(secret) => self.apply_secret(secret, step.change.action, gains),
             Resource::Htpasswd(htpasswd) => self.apply_htpasswd(htpasswd, gains),
             Resource::Certificate(certificate) => self.apply_certificate(certificate),
-            Resource::Image(image) => Ok(self
-                .host
-                .docker
-                .pull(&image.reference, &mut |text| self.progress.detail(text))?),
+            Resource::Image(image) => self.fetch_image(&image.reference),
             Resource::Volume(volume) => match self.host.docker.volume(&volume.name)? {
                 None => Ok(self
                     .host
@@ -301,7 +298,13 @@ impl Engine<'_> {
             // The service wants it: while that restarts it starts, and the first socket goes on listening.
             Some(service) if unit.is_beside => {
                 systemd.act("stop", &[&unit.name])?;
-                systemd.act("restart", &[service])?;
+                // At the first install its own step is still to come, and must find it as it was.
+                let reports = systemd.reports(&[service])?;
+                let is_up = reports
+                    .iter()
+                    .any(|report| report.active != "inactive" && report.active != "failed");
+                let started = if is_up { service } else { &unit.name };
+                systemd.act("restart", &[started])?;
             }
             // A socket cannot restart under its service.
             Some(service) => {

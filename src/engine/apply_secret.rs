@@ -48,7 +48,20 @@ impl Engine<'_> {
                     .into_bytes()
             }
             // Only its mode was wrong.
-            (SecretKind::Key | SecretKind::KeyRing, Some(existing)) => existing,
+            (
+                SecretKind::Key | SecretKind::BackupKey { .. } | SecretKind::KeyRing,
+                Some(existing),
+            ) => existing,
+            // Shown like a password and noted nowhere: that file is part of the backup.
+            (SecretKind::BackupKey { stack }, None) => {
+                let key = mint::key()?;
+                gains.accounts.push(NewAccount {
+                    opens: "backups of".to_owned(),
+                    name: stack.clone(),
+                    password: key.clone(),
+                });
+                format!("{key}\n").into_bytes()
+            }
             (SecretKind::Key | SecretKind::KeyRing, None) => {
                 format!("{}\n", mint::key()?).into_bytes()
             }

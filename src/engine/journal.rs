@@ -29,6 +29,12 @@ pub enum Verb {
         /// Of this stack.
         stack: String,
     },
+    /// A container is put back as the newest generation made it. It makes no generation, and nothing of it is undone:
+    /// every step of it leads to what is wanted anyway.
+    Mend {
+        /// Docker's name for it.
+        container: String,
+    },
     /// Apps get a new signing key.
     RotateKeys {
         /// Those that were named; all if none was.
@@ -62,6 +68,7 @@ impl std::fmt::Display for Verb {
             Self::Rollback { .. } => "rollback",
             Self::Revert => "drift --revert",
             Self::Renew { .. } => "cert renew",
+            Self::Mend { .. } => "supervise",
             Self::RotateKeys { .. } => "secret rotate",
             Self::Amend { what } => what,
             Self::Uninstall { .. } | Self::UninstallStacks { .. } => "uninstall",
@@ -145,6 +152,12 @@ impl Unfinished {
         self.begin
             .as_ref()
             .map_or("a run".into(), |begin| begin.verb.to_string())
+    }
+
+    /// Whether it only put a container back.
+    pub(super) fn is_mend(&self) -> bool {
+        let begin = self.begin.as_ref();
+        begin.is_some_and(|begin| matches!(begin.verb, Verb::Mend { .. }))
     }
 
     pub(super) fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {

@@ -146,7 +146,9 @@ impl Engine<'_> {
             .map(|(name, _)| name.to_owned())
             .collect();
         let usable = match secret.kind {
-            SecretKind::Key | SecretKind::KeyRing => mint::is_ring(&text),
+            SecretKind::Key | SecretKind::BackupKey { .. } | SecretKind::KeyRing => {
+                mint::is_ring(&text)
+            }
             SecretKind::Accounts { .. } => text.lines().all(|line| line.contains(":$argon2id$")),
         };
         Ok(SecretState::Present {

@@ -7,7 +7,7 @@ use super::journal::{Record, Unfinished, Verb};
 use super::preflight_nginx::STAGE;
 use super::prior::Prior;
 use super::receipt::{Entry, Receipt};
-use super::{Engine, EngineError, Lock};
+use super::{Engine, EngineError, Lock, Request};
 use crate::plan::{self, Orphan, Plan};
 use crate::resource::{Action, Resource};
 
@@ -53,10 +53,22 @@ impl Engine<'_> {
     /// When another run holds the lock, or something cannot be put back. With `give_up` that is left as it is.
     pub fn recover(&self, give_up: bool) -> Result<Option<Recovered>, EngineError> {
         let _lock = Lock::take(&self.layout.lock)?;
-        self.recover_locked(give_up)
+        let exchange = self.open_exchange()?;
+        let recovered = self.recover_locked(give_up)?;
+        if exchange.is_some() {
+            // What was made from what came is to be made from what is back.
+            self.install_locked(None, &Request::default())?;
+        }
+        Ok(recovered)
     }
 
     pub(super) fn recover_locked(&self, give_up: bool) -> Result<Option<Recovered>, EngineError> {
+        // The run of an exchange first: it was on top.
+        let run = self.recover_run(give_up)?;
+        Ok(self.recover_exchange()?.or(run))
+    }
+
+    fn recover_run(&self, give_up: bool) -> Result<Option<Recovered>, EngineError> {
         // A copy of nginx's configuration that a killed preflight left.
         self.host.files.remove_tree(Path::new(STAGE))?;
         let mut set_aside = None;
@@ -106,6 +118,10 @@ impl Engine<'_> {
                 purge,
                 purge_packages,
             }));
+        }
+        if let Verb::Mend { .. } = begin.verb {
+            self.close_journal()?;
+            return Ok(Some(Recovered::Undone { what }));
         }
         if run.is_committed {
             let mut receipt = self.generation_receipt(begin.generation)?;
@@ -230,8 +246,9 @@ impl Engine<'_> {
 
     /// The receipt as the next run will find it.
     pub(super) fn receipt_as_if_recovered(&self) -> Result<Receipt, EngineError> {
+        self.refuse_open_exchange()?;
         let mut receipt = self.receipt()?;
-        if let Some(run) = self.unfinished()? {
+        if let Some(run) = self.unfinished()?.filter(|run| !run.is_mend()) {
             if run.begin.is_some() && !run.is_committed {
                 return Err(EngineError::NotReady {
                     what: format!(

@@ -124,7 +124,7 @@ impl Engine<'_> {
     pub(super) fn end_cut_off_renewal(&self) -> Result<(), EngineError> {
         // One without its first line has done nothing.
         let is_ours = |run: &Unfinished| match &run.begin {
-            Some(begin) => matches!(begin.verb, Verb::Renew { .. }),
+            Some(begin) => matches!(begin.verb, Verb::Renew { .. } | Verb::Mend { .. }),
             None => run.records.is_empty(),
         };
         if self.unfinished()?.as_ref().is_some_and(is_ours) {

@@ -130,7 +130,7 @@ impl Chosen {
         match secret.kind {
             SecretKind::KeyRing => restarts.iter().any(|id| self.services.contains(id)),
             SecretKind::Key => self.passwords.contains(&secret.path),
-            SecretKind::Accounts { .. } => false,
+            SecretKind::BackupKey { .. } | SecretKind::Accounts { .. } => false,
         }
     }
 

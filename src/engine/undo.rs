@@ -215,7 +215,7 @@ impl Engine<'_> {
             (Resource::Secret(secret), _) => {
                 files.remove(&secret.path)?;
                 match &secret.kind {
-                    SecretKind::Key | SecretKind::KeyRing => Ok(()),
+                    SecretKind::Key | SecretKind::BackupKey { .. } | SecretKind::KeyRing => Ok(()),
                     SecretKind::Accounts { app, .. } => {
                         self.note_passwords(&format!("app {app}"), &[], &[], &secret.passwords)
                     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use minijinja::context;
 
 use super::emit::{EmitError, emit};
-use super::{app, certificate, container, monitor, pages};
+use super::{app, backup, certificate, container, monitor, pages, supervisor};
 use crate::model::{Facts, Layout, Mode, UfwFacts};
 use crate::resource::{
     Binary, Content, Desired, Directory, File, Group, Keep, Link, Owner, Package, Resource,
@@ -33,6 +33,7 @@ pub(super) fn resources(
     desired.extend(
         [
             directory(layout.state.clone(), 0o700),
+            directory(layout.state.join("health"), 0o700),
             directory(layout.etc.clone(), 0o755),
             directory(layout.stacks(), 0o755),
             directory(layout.credentials(), 0o700),
@@ -64,6 +65,7 @@ pub(super) fn resources(
                 .iter()
                 .flat_map(app::services)
                 .chain((!stacks.is_empty()).then(monitor::unit))
+                .chain(supervisor::id(stacks))
                 .collect(),
         });
     }
@@ -80,6 +82,7 @@ fn packages(stacks: &[Stack], facts: &Facts) -> Vec<Resource> {
         .iter()
         .filter(|name| needs_docker || !name.starts_with("docker"))
         .map(|name| Resource::Package(Package { name: name.clone() }))
+        .chain(backup::package(stacks, facts))
         .collect()
 }
 

@@ -126,6 +126,7 @@ fn access(stack: &Stack, container: &Container, password: PathBuf) -> RedisAcl {
         user,
         key,
         others: users.collect(),
+        saves: stack.backup.is_some(),
         password,
         rules: RULES,
     }

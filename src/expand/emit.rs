@@ -101,6 +101,21 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../units/monitor.service"),
     ),
     (
+        "check.service",
+        Language::Systemd,
+        include_str!("../../units/check.service"),
+    ),
+    (
+        "check.timer",
+        Language::Systemd,
+        include_str!("../../units/check.timer"),
+    ),
+    (
+        "tavernd.service",
+        Language::Systemd,
+        include_str!("../../units/tavernd.service"),
+    ),
+    (
         "renew.service",
         Language::Systemd,
         include_str!("../../units/renew.service"),
@@ -109,6 +124,31 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         "renew.timer",
         Language::Systemd,
         include_str!("../../units/renew.timer"),
+    ),
+    (
+        "backup.service",
+        Language::Systemd,
+        include_str!("../../units/backup.service"),
+    ),
+    (
+        "backup.sandbox",
+        Language::Systemd,
+        include_str!("../../units/backup.sandbox"),
+    ),
+    (
+        "backup.timer",
+        Language::Systemd,
+        include_str!("../../units/backup.timer"),
+    ),
+    (
+        "drill.service",
+        Language::Systemd,
+        include_str!("../../units/drill.service"),
+    ),
+    (
+        "drill.timer",
+        Language::Systemd,
+        include_str!("../../units/drill.timer"),
     ),
     (
         "logrotate.conf",

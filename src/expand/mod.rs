@@ -3,6 +3,7 @@
 //! Templates are the files in `units/`, `nginx-sites/` and `provision/`; pages come from `www/`.
 
 mod app;
+mod backup;
 mod base;
 mod certificate;
 mod container;
@@ -11,6 +12,7 @@ mod monitor;
 mod nginx;
 mod pages;
 mod revert;
+mod supervisor;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -63,12 +65,15 @@ pub fn expand(
         desired.extend(pages::seeds(stack, layout));
         desired.extend(container::resources(stack, layout)?);
         desired.extend(app::resources(stack, facts, layout)?);
+        desired.extend(backup::key(stack, layout));
         desired.push(certificate::of(stack, facts, layout));
         desired.extend(nginx::password_files(stack, layout));
         desired.extend(nginx::log_files(stack, layout));
     }
     desired.extend(certificate::renewal(stacks, facts, layout)?);
     desired.extend(monitor::resources(stacks, facts, layout)?);
+    desired.extend(backup::timers(stacks, facts, layout)?);
+    desired.extend(supervisor::units(stacks, facts, layout)?);
     desired.extend(base::openings(stacks, facts));
     desired.extend(nginx::logrotate(stacks, layout)?);
     desired.extend(nginx::unit_drop_in(layout)?);

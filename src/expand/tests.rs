@@ -19,6 +19,7 @@ fn facts() -> Facts {
         missing_packages: ["nginx", "logrotate", "docker.io"]
             .map(str::to_owned)
             .to_vec(),
+        has_restic: false,
         apt_trouble: None,
         ufw: UfwFacts::Active,
         ssh_ports: vec![2222],
@@ -288,6 +289,49 @@ fn a_visitors_word_on_who_they_are_is_taken_from_listed_hops_only() {
             }
         }
     }
+}
+
+/// The units and the key of a stack with backups, and none of it for one without.
+#[test]
+fn backups_take_units_a_key_and_restic() {
+    let text = format!("{DEFAULT}\n[backup]\nto = \"/srv/backup\"\nat = \"Sun 04:00\"\n");
+    let stack = parse(Path::new("counter.toml"), text.as_bytes()).unwrap();
+    let facts = facts();
+    let layout = Layout::system();
+    let of = |stack: Stack| expand(&[stack], &facts, &layout, &Edge::public()).unwrap();
+    let with = of(stack);
+    let ids = |desired: &[Desired]| -> Vec<String> {
+        desired.iter().map(|d| d.resource.id().0).collect()
+    };
+    let without = ids(&of(default_stack()));
+    let more: Vec<String> = ids(&with)
+        .into_iter()
+        .filter(|id| !without.contains(id))
+        .collect();
+    assert_eq!(
+        more,
+        [
+            "package:restic",
+            "credential:/etc/tavern/credentials/counter/backup-key",
+            "file:/etc/systemd/system/tavern-backup.service",
+            "file:/etc/systemd/system/tavern-backup.timer",
+            "unit:tavern-backup.timer",
+            "file:/etc/systemd/system/tavern-drill.service",
+            "file:/etc/systemd/system/tavern-drill.timer",
+            "unit:tavern-drill.timer",
+        ]
+    );
+    let timer = text_of(&with, "/etc/systemd/system/tavern-backup.timer");
+    assert!(
+        timer.contains("\nOnCalendar=Sun *-*-* 04:00:00\n"),
+        "{timer}"
+    );
+    let service = text_of(&with, "/etc/systemd/system/tavern-backup.service");
+    assert!(
+        service.contains("\nExecStart=/usr/local/bin/tavernctl backup now\n"),
+        "{service}"
+    );
+    assert!(service.contains("\nProtectSystem=full\n"), "{service}");
 }
 
 /// bug: two apps of one stack had one key, one file of accounts and one user of Redis, so that the tokens of one were

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use super::{HostError, Outcome};
 use crate::model::ImageRef;
@@ -38,6 +39,8 @@ pub struct FoundContainer {
     pub settings: Option<String>,
     /// Whether it runs.
     pub running: bool,
+    /// Its process ended, and Docker is about to start it again.
+    pub restarting: bool,
     /// What its last process ended with.
     pub exit_code: i64,
     /// Docker removes it, and volumes without a name, as soon as it stops.
@@ -56,11 +59,22 @@ pub struct FoundContainer {
     pub published: Vec<String>,
 }
 
+/// Something happened to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerEvent {
+    /// Its name.
+    pub name: String,
+    /// Its process ended.
+    pub is_death: bool,
+}
+
 /// A volume that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundVolume {
     /// The value of our label.
     pub stack: Option<String>,
+    /// Where its files are on this host.
+    pub path: PathBuf,
 }
 
 /// The Docker engine.
@@ -82,6 +96,18 @@ pub trait Docker: Send + Sync {
     /// # Errors
     /// When the engine or the registry refuses, also in the middle of a stream that began well.
     fn pull(&self, image: &ImageRef, progress: &mut dyn FnMut(&str)) -> Result<(), HostError>;
+
+    /// Loads images from a file that `docker save` wrote.
+    ///
+    /// # Errors
+    /// When the engine refuses, or the file cannot be read.
+    fn load(&self, file: &Path) -> Result<(), HostError>;
+
+    /// Gives what happens to containers to `each`, until it says false.
+    ///
+    /// # Errors
+    /// When no engine answers any more.
+    fn follow_events(&self, each: &mut dyn FnMut(ContainerEvent) -> bool) -> Result<(), HostError>;
 
     /// Removes a local image; in use or absent is fine.
     ///

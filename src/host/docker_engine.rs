@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 use tokio::runtime::Runtime;
 
-use super::docker::{ContainerSpec, Docker, FoundContainer, FoundVolume};
+use super::docker::{ContainerEvent, ContainerSpec, Docker, FoundContainer, FoundVolume};
 use super::docker_body::{SETTINGS_LABEL, body, policy_from, policy_text};
 use super::docker_error::{refuse, said};
+use super::docker_events;
 use super::{HostError, Outcome};
 use crate::model::ImageRef;
 use crate::resource::LABEL;
@@ -135,6 +137,16 @@ impl Docker for RealDocker {
         })
     }
 
+    fn load(&self, file: &Path) -> Result<(), HostError> {
+        let (runtime, docker) = self.connection()?;
+        runtime.block_on(docker_events::load(docker, file))
+    }
+
+    fn follow_events(&self, each: &mut dyn FnMut(ContainerEvent) -> bool) -> Result<(), HostError> {
+        let (runtime, docker) = self.connection()?;
+        runtime.block_on(docker_events::follow(docker, each))
+    }
+
     fn remove_image(&self, image: &ImageRef) -> Result<(), HostError> {
         self.call(|docker| async move {
             match docker
@@ -160,6 +172,7 @@ impl Docker for RealDocker {
             self.call_if_there(|docker| async move { docker.inspect_volume(name).await })?;
         Ok(found.map(|volume| FoundVolume {
             stack: volume.labels.get(LABEL).cloned(),
+            path: volume.mountpoint.into(),
         }))
     }
 
@@ -230,6 +243,7 @@ impl Docker for RealDocker {
             stack: labels.get(LABEL).cloned(),
             settings: labels.get(SETTINGS_LABEL).cloned(),
             running: state.running.unwrap_or(false),
+            restarting: state.restarting.unwrap_or(false),
             exit_code: state.exit_code.unwrap_or_default(),
             auto_remove: host.auto_remove.unwrap_or(false),
             health: state

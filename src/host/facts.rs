@@ -18,7 +18,10 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
     if nginx.is_none() {
         missing.push("nginx");
     }
-    if host.packages.installed(&["logrotate"])?.is_empty() {
+    let there = host.packages.installed(&["logrotate", "restic"])?;
+    // Not `missing`: most stacks have no use for it.
+    let has_restic = there.contains("restic");
+    if !there.contains("logrotate") {
         missing.push("logrotate");
     }
     let no_docker = !has_docker(host);
@@ -48,6 +51,7 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
         nginx: nginx.or_else(|| NginxVersion::of_package(known.get("nginx")?)),
         lacks_gzip_static: nginx.is_some() && !host.nginx.has_gzip_static(),
         missing_packages: missing.into_iter().map(str::to_owned).collect(),
+        has_restic,
         apt_trouble,
         ufw,
         ssh_ports,

@@ -12,6 +12,7 @@ mod docker;
 mod docker_body;
 mod docker_engine;
 mod docker_error;
+mod docker_events;
 mod doorstep;
 mod error;
 mod events;
@@ -40,13 +41,14 @@ mod rooted_systemd;
 mod session;
 mod systemd;
 mod systemd_many;
+mod webhook;
 
 pub use accounts::{Accounts, RealAccounts};
 pub use acme::{Acme, AcmeAccount, AcmeError, HttpChallenge, RenewalWindow, Serve};
 pub use acme_client::RealAcme;
 pub use children::{Child, listen, tether};
 pub use clock::{Clock, RealClock, Uptime};
-pub use docker::{ContainerSpec, Docker, FoundContainer, FoundVolume};
+pub use docker::{ContainerEvent, ContainerSpec, Docker, FoundContainer, FoundVolume};
 pub use docker_engine::RealDocker;
 pub use doorstep::{Entrance, Reception};
 pub use error::HostError;
@@ -68,6 +70,7 @@ pub use rooted_files::RootedFiles;
 pub use rooted_packages::RootedPackages;
 pub use session::{Logins, RealLogins, Session, Sessions};
 pub use systemd::{RealSystemd, Systemd, UnitReport};
+pub use webhook::post;
 
 /// The machine, as a set of doors.
 pub struct Host {

@@ -1,11 +1,12 @@
 //! The doors that an image has not: what is asked of them would be asked of the running host.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::{
-    Answer, ContainerSpec, Docker, Entrance, Firewall, FoundContainer, FoundVolume, HostError,
-    Http, Invocation, Listener, Logins, Net, Outcome, Processes, Reception, Request, Session,
-    Sessions,
+    Answer, ContainerEvent, ContainerSpec, Docker, Entrance, Firewall, FoundContainer, FoundVolume,
+    HostError, Http, Invocation, Listener, Logins, Net, Outcome, Processes, Reception, Request,
+    Session, Sessions,
 };
 use crate::model::{ImageRef, UfwFacts};
 
@@ -107,6 +108,17 @@ impl Docker for Closed {
     }
 
     fn pull(&self, _image: &ImageRef, _progress: &mut dyn FnMut(&str)) -> Result<(), HostError> {
+        Err(closed())
+    }
+
+    fn load(&self, _file: &Path) -> Result<(), HostError> {
+        Err(closed())
+    }
+
+    fn follow_events(
+        &self,
+        _each: &mut dyn FnMut(ContainerEvent) -> bool,
+    ) -> Result<(), HostError> {
         Err(closed())
     }
 

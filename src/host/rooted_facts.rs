@@ -29,7 +29,8 @@ pub fn gather_rooted(host: &Host) -> Result<Facts, HostError> {
     if nginx.is_none() {
         missing.push("nginx".to_owned());
     }
-    if host.packages.installed(&["logrotate"])?.is_empty() {
+    let there = host.packages.installed(&["logrotate", "restic"])?;
+    if !there.contains("logrotate") {
         missing.push("logrotate".to_owned());
     }
     let mut has_docker = false;
@@ -46,6 +47,7 @@ pub fn gather_rooted(host: &Host) -> Result<Facts, HostError> {
         ipv6: true,
         nginx,
         missing_packages: missing,
+        has_restic: there.contains("restic"),
         ufw: ufw_state(&text("/etc/ufw/ufw.conf")?),
         binary: PathBuf::from(if packaged { PACKAGED_BINARY } else { BINARY }),
         binary_is_packaged: packaged,

@@ -13,5 +13,5 @@ pub use authority::{authority, private_key, request, signed_by};
 pub use certificate::{CertificateInfo, MintError, Pair, key_fits, read_certificate, self_signed};
 pub use flaw::Flaw;
 pub use inspect::inspect;
-pub use password::{account_hash, generate_password, key, redis_password_hash, site_hash};
+pub use password::{account_hash, generate_password, key, redis_password_hash, sha256, site_hash};
 pub use ring::{Overlap, is_ring, keys, rotate};

@@ -55,7 +55,12 @@ pub fn site_hash(password: &str) -> Result<String, MintError> {
 
 /// The form in which a Redis ACL holds a password: SHA-256 in hexadecimal.
 pub fn redis_password_hash(password: &str) -> String {
-    hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, password.as_bytes()).as_ref())
+    sha256(password.as_bytes())
+}
+
+/// SHA-256 of any bytes, in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

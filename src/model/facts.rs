@@ -17,6 +17,8 @@ pub struct Facts {
     pub lacks_gzip_static: bool,
     /// Debian's names of the packages to install: nginx, logrotate and Docker where they are not there from any source.
     pub missing_packages: Vec<String>,
+    /// Whether restic is there, for stacks with backups.
+    pub has_restic: bool,
     /// Why apt could not read its sources, in its own words, if it was told to and could not.
     pub apt_trouble: Option<String>,
     /// ufw's state.

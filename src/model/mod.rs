@@ -2,6 +2,7 @@
 //!
 //! Every type parses at the edge: once a value exists, it is well-formed.
 
+mod backup_record;
 mod byte_size;
 mod cidr;
 mod facts;
@@ -16,6 +17,7 @@ mod redirect;
 mod span;
 mod url_path;
 
+pub use backup_record::{BackupRecord, Saved, Tried};
 pub use byte_size::ByteSize;
 pub use cidr::Cidr;
 pub use facts::{Facts, NginxVersion, UfwFacts};

@@ -78,6 +78,21 @@ impl Layout {
         self.credentials().join(stack.as_str()).join(name)
     }
 
+    /// What a stack's backups are encrypted with.
+    pub fn backup_key(&self, stack: &Name) -> PathBuf {
+        self.credential(stack, "backup-key")
+    }
+
+    /// What is known of backups, and where they are put together.
+    pub fn backups(&self) -> PathBuf {
+        self.state.join("backup")
+    }
+
+    /// What is known of a stack's backups.
+    pub fn backup_record(&self, stack: &Name) -> PathBuf {
+        self.backups().join(format!("{stack}.json"))
+    }
+
     /// Generated passwords, kept for the owner to read once.
     pub fn passwords(&self, stack: &Name) -> PathBuf {
         self.credential(stack, "passwords")

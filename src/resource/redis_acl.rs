@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The number of the rules that this build writes. One more with every change of them.
 pub const RULES: u32 = 2;
 
+/// The user that backups have it save as. No app is called so: the dot is none of its letters.
+pub const BACKUP_USER: &str = "tavern.backup";
+
 /// What the access list says, but for the passwords.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedisAcl {
@@ -17,6 +20,9 @@ pub struct RedisAcl {
     /// The users and keys of further apps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<(String, String)>,
+    /// Whether backups are made, which takes a user that may have it save, and look at no data.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub saves: bool,
     /// The credential file with the passwords: the first is in use, the one below was.
     pub password: PathBuf,
     /// Which rules; those of before they had numbers are 1.
@@ -94,6 +100,10 @@ impl RedisAcl {
             let may = rules.app.replace("{key}", key);
             text.push_str(&format!("user {user} on {hashes}{may}\n"));
         }
+        if self.saves {
+            let may = "resetkeys resetchannels -@all +ping +bgsave +lastsave +info";
+            text.push_str(&format!("user {BACKUP_USER} on {hashes}{may}\n"));
+        }
         text
     }
 }
@@ -107,6 +117,7 @@ mod tests {
             user: "counter".into(),
             key: "visits".into(),
             others: Vec::new(),
+            saves: false,
             password: "/x".into(),
             rules,
         }
@@ -114,6 +125,17 @@ mod tests {
 
     fn hashes(list: &[&str]) -> Vec<String> {
         list.iter().map(|hash| (*hash).to_owned()).collect()
+    }
+
+    #[test]
+    fn backups_may_have_it_save_and_look_at_nothing() {
+        let mut acl = acl(RULES);
+        let without = acl.text(&hashes(&["aa"]));
+        acl.saves = true;
+        let text = acl.text(&hashes(&["aa"]));
+        let more = "user tavern.backup on #aa resetkeys resetchannels -@all +ping +bgsave +lastsave +info\n";
+        assert_eq!(text, format!("{without}{more}"));
+        assert!(!acl.is_edited(&text) && acl.is_edited(&without));
     }
 
     #[test]

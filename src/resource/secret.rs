@@ -11,6 +11,11 @@ use crate::model::{HashCost, Mode};
 pub enum SecretKind {
     /// 256 random bits in hexadecimal.
     Key,
+    /// As a key, for a stack's backups: shown once when it is made, since without it they are worth nothing.
+    BackupKey {
+        /// The stack.
+        stack: String,
+    },
     /// Signing keys of an app: the first signs, the others are on their way out.
     KeyRing,
     /// `name:argon2id-hash` lines for an app; new accounts get a generated password.
@@ -108,8 +113,7 @@ impl Secret {
                 Some(Change::new(Action::Update, "others than root can read it"))
             }
             SecretState::Present { accounts, .. } => match &self.kind {
-                SecretKind::Key => None,
-                SecretKind::KeyRing => None,
+                SecretKind::Key | SecretKind::BackupKey { .. } | SecretKind::KeyRing => None,
                 SecretKind::Accounts { names, .. } => accounts_differ(names, accounts),
             },
         }

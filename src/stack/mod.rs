@@ -3,6 +3,8 @@
 //! `raw` is what TOML gives, `validate` makes it a [`Stack`], `report` shows what is wrong with line and caret.
 
 mod access;
+mod alert;
+mod backup;
 mod edge;
 mod edit;
 mod hash_cost;
@@ -18,6 +20,8 @@ use std::path::PathBuf;
 use crate::model::{HashCost, HostPattern, ImageRef, Name, UrlPath};
 
 pub use access::{Access, Answer, Require};
+pub use alert::{Alert, Webhook, is_webhook};
+pub use backup::{Backup, Interval, Retention, Target};
 pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
 pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
 pub use overlay::{Edit, Overlay};
@@ -52,8 +56,12 @@ pub struct Stack {
     pub containers: Vec<Container>,
     /// The proxies in front of it.
     pub proxy: Proxy,
+    /// Who is told when something goes wrong.
+    pub alert: Alert,
     /// What the firewall lets in, if it is active.
     pub firewall: Vec<Opening>,
+    /// Its backups, if there are to be any.
+    pub backup: Option<Backup>,
 }
 
 impl Stack {

@@ -6,6 +6,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::access::RawAccess;
+use super::alert::RawAlert;
+use super::backup::RawBackup;
 use super::edge::RawLimits;
 use super::hash_cost::RawHashCost;
 use super::proxy::RawProxy;
@@ -33,6 +35,8 @@ pub(super) struct RawStack {
     #[serde(default)]
     pub(super) firewall: RawFirewall,
     pub(super) proxy: Option<RawProxy>,
+    pub(super) backup: Option<RawBackup>,
+    pub(super) alert: Option<Spanned<RawAlert>>,
 }
 
 #[derive(Deserialize)]

@@ -108,7 +108,7 @@ pub(super) struct Fault {
     pub(super) help: &'static str,
 }
 
-fn fault<T>(
+pub(super) fn fault<T>(
     span: Range<usize>,
     message: impl Into<String>,
     help: &'static str,
@@ -296,7 +296,7 @@ fn names_are_public(hosts: &Spanned<Vec<HostPattern>>) -> Result<(), Fault> {
 }
 
 /// An absolute path of plain characters: it is shown in plans, messages and units.
-fn plain_path(text: &Spanned<String>) -> Result<PathBuf, Fault> {
+pub(super) fn plain_path(text: &Spanned<String>) -> Result<PathBuf, Fault> {
     let shown = text.get_ref();
     let is_plain = shown.len() <= 1024
         && shown.strip_prefix('/').is_some_and(|rest| {

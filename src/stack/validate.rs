@@ -6,6 +6,7 @@ use std::path::Path;
 
 use toml::Spanned;
 
+use super::backup::RawBackup;
 use super::raw::{RawApp, RawContainer, RawStack};
 use super::{App, Container, Limits, Opening, Stack, StackError};
 use crate::model::{HostPattern, Name};
@@ -107,8 +108,13 @@ impl Validation<'_> {
         let error_pages = self.error_pages(raw.error_pages)?;
         let sites = self.sites(raw.site, &raw.hosts, &apps, limits)?;
         let proxy = self.proxy(raw.proxy)?;
+        let alert = self.alert(raw.alert)?;
         let tls = match raw.tls.checked(&raw.hosts) {
             Ok(tls) => tls,
+            Err(fault) => return self.fault(fault.span, fault.message, fault.help),
+        };
+        let backup = match raw.backup.map(RawBackup::checked).transpose() {
+            Ok(backup) => backup,
             Err(fault) => return self.fault(fault.span, fault.message, fault.help),
         };
         Ok(Stack {
@@ -122,6 +128,8 @@ impl Validation<'_> {
             apps,
             containers,
             proxy,
+            backup,
+            alert,
             firewall: raw
                 .firewall
                 .allow

@@ -12,7 +12,9 @@ const LEAST_DAYS: i64 = 30;
 impl Writer<'_> {
     pub(super) fn secret(&mut self, secret: &Secret) -> Result<(), UpError> {
         match &secret.kind {
-            SecretKind::Key | SecretKind::KeyRing => self.key(&secret.path),
+            SecretKind::Key | SecretKind::BackupKey { .. } | SecretKind::KeyRing => {
+                self.key(&secret.path)
+            }
             SecretKind::Accounts { app, names, cost } => {
                 let opens = format!("app {app}");
                 let text = hashed(names, APP_PASSWORD, |password| {

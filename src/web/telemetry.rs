@@ -42,6 +42,8 @@ struct Record {
     duration_ms: Option<u64>,
     state: Option<String>,
     error: Option<String>,
+    container: Option<String>,
+    probe: Option<String>,
 }
 
 /// Flushes when dropped.
@@ -121,6 +123,8 @@ impl Visit for Record {
             "route" => &mut self.route,
             "state" => &mut self.state,
             "error" => &mut self.error,
+            "container" => &mut self.container,
+            "probe" => &mut self.probe,
             other => {
                 self.message.push_str(&format!(" {other}={value}"));
                 return;
@@ -197,6 +201,8 @@ impl Record {
                     duration_ms = self.duration_ms,
                     state = self.state,
                     error = self.error,
+                    container = self.container,
+                    probe = self.probe,
                     "{}",
                     self.message
                 )

@@ -274,6 +274,8 @@ fn accounts_come_and_go(host: &Host) {
     }
 }
 
+const THIRD: &str = "canary-of-eve-1234";
+
 /// On a terminal: asked twice, nothing shown.
 fn a_password_is_typed_unseen(host: &Host) {
     host.write("/root/typed.py", include_str!("edge/typed.py"), 0o755);
@@ -282,7 +284,7 @@ fn a_password_is_typed_unseen(host: &Host) {
     };
     let still = manifest(host);
     for (lines, words) in [
-        (format!("'{FIRST}' '{SECOND}'"), "the two differ"),
+        (format!("'{FIRST}' '{THIRD}'"), "the two differ"),
         ("short short".to_owned(), "5 bytes"),
         ("'' ''".to_owned(), "0 bytes"),
     ] {
@@ -303,9 +305,9 @@ fn a_password_is_typed_unseen(host: &Host) {
         "{output}"
     );
     assert_eq!(close(host, "127.0.0.1", Some(("eve", FIRST))), 200);
-    let output = typed(&format!("'{SECOND}' '{SECOND}'"), "user passwd close eve");
+    let output = typed(&format!("'{THIRD}' '{THIRD}'"), "user passwd close eve");
     exits(&output, 0);
-    assert_eq!(close(host, "127.0.0.1", Some(("eve", SECOND))), 200);
+    assert_eq!(close(host, "127.0.0.1", Some(("eve", THIRD))), 200);
     exits(&host.sh("tavernctl user remove close eve"), 0);
 }
 

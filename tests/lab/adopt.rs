@@ -247,7 +247,7 @@ fn adopted_and_given_back(image: Image, name: &str) {
     assert!(host.read(STACK_FILE).contains("flask-app_redis-data"));
 
     // A Redis that died has saved nothing for the old one to read: it is made to, from its append-only file.
-    host.ok("docker kill redis-flask");
+    host.ok("systemctl stop tavernd && docker kill redis-flask");
     let gone = host.sh("tavernctl uninstall --yes");
     assert!(gone.success(), "{gone}");
     assert_eq!(

@@ -43,7 +43,7 @@ fn an_upgrade_adds_a_socket_and_the_first_goes_on_listening(host: &Host) {
     let (before, good) = (started(host), token(host));
     let requests = 30_000;
     let load = load(host, &good, requests);
-    let said = host.ok("tavernctl install --yes");
+    let said = host.ok("tavernctl install --yes 2>&1");
     assert!(said.contains(socket), "{said}");
     none_failed(host, load, requests);
     assert_eq!(started(host), before, "neither socket nor Redis");
@@ -61,7 +61,7 @@ fn an_upgrade_of_the_rules_restarts_neither(host: &Host) {
     let before = count(host, &good);
     host.ok(&format!("sed -i 's/ +hello$//' {RULES}"));
     let was = started(host);
-    let said = host.ok("tavernctl install --yes");
+    let said = host.ok("tavernctl install --yes 2>&1");
     assert!(said.contains("users.acl"), "{said}");
     assert_eq!(started(host), was);
     assert!(host.read(RULES).contains("+hello"));
@@ -91,7 +91,7 @@ fn rules_that_are_too_old_for_the_binary(host: &Host) {
     );
     assert!(said.contains("degraded: Redis does not permit"), "{said}");
     assert!(said.contains("`sudo tavernctl install`"), "{said}");
-    let installed = host.ok("tavernctl install --yes");
+    let installed = host.ok("tavernctl install --yes 2>&1");
     assert!(!installed.contains("edited"), "{installed}");
     wait_until_healthy(host, "the rules to be right");
     assert_eq!(counts(host, &good), 200);

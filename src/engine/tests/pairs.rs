@@ -17,6 +17,7 @@ pub(super) struct Stack {
     apps: Vec<App>,
     containers: Vec<Container>,
     openings: Vec<&'static str>,
+    saves: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -133,9 +134,10 @@ fn stack(name: &'static str) -> impl Strategy<Value = Stack> {
         apps(),
         containers(),
         subsequence(vec!["ssh", "80/tcp", "443/tcp", "8080/tcp"], 0..=4),
+        prop::bool::weighted(0.2),
     )
         .prop_map(
-            move |(extra_host, sites, apps, containers, openings)| Stack {
+            move |(extra_host, sites, apps, containers, openings, saves)| Stack {
                 name,
                 any_host: false,
                 extra_host,
@@ -143,6 +145,7 @@ fn stack(name: &'static str) -> impl Strategy<Value = Stack> {
                 apps,
                 containers,
                 openings,
+                saves,
             },
         )
 }
@@ -174,6 +177,7 @@ enum Edit {
     Image(usize),
     Volume(usize),
     Hosts(usize),
+    Backups(usize),
     Openings(usize, Vec<&'static str>),
     AddStack(Stack),
     RemoveStack(usize),
@@ -193,6 +197,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         at().prop_map(Edit::Image),
         at().prop_map(Edit::Volume),
         at().prop_map(Edit::Hosts),
+        at().prop_map(Edit::Backups),
         (at(), subsequence(vec!["ssh", "80/tcp", "8080/tcp"], 0..=3))
             .prop_map(|(at, openings)| Edit::Openings(at, openings)),
         select(&STACKS[..])
@@ -237,6 +242,7 @@ fn make(mut stacks: Vec<Stack>, edit: Edit) -> Vec<Stack> {
                 container.volume = Some("moved");
             }
         }),
+        Edit::Backups(at) => change(at, &|stack| stack.saves = !stack.saves),
         Edit::Hosts(at) => change(at, &|stack| stack.extra_host = !stack.extra_host),
         Edit::Openings(at, openings) => change(at, &|stack| stack.openings = openings.clone()),
         Edit::AddStack(stack) => {
@@ -348,6 +354,9 @@ impl Stack {
             }
         }
         let _ = writeln!(text, "[firewall]\nallow = {}", list(&self.openings));
+        if self.saves {
+            let _ = writeln!(text, "[backup]\nto = \"/srv/backup\"");
+        }
         text
     }
 }

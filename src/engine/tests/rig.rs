@@ -174,7 +174,7 @@ pub(super) fn printed(plan: &Plan) -> Vec<String> {
 }
 
 /// What is kept on purpose when nothing asks for it any more.
-const KEPT: [&str; 13] = [
+const KEPT: [&str; 14] = [
     "/etc/tavern/credentials",
     "/etc/tavern/htpasswd",
     "/etc/tavern/tls",
@@ -184,6 +184,7 @@ const KEPT: [&str; 13] = [
     "image ",
     // Packages stay.
     "package docker",
+    "package restic",
     "unit docker.service",
     "/etc/systemd/system/multi-user.target.wants/docker.service",
     "/usr/lib/systemd/system/docker.service",

@@ -190,7 +190,8 @@ pub(super) fn first() -> Files {
                [container.redis]\nkind = \"redis\"\nimage = \"redis:7-alpine\"\n\
                [firewall]\nallow = [\"80/tcp\"]\n";
     let blog = "name = \"blog\"\nhosts = [\"blog.example\"]\n[tls]\nissuer = \"self-signed\"\n\
-                [[site]]\npath = \"/\"\nstatic = \"pages\"\n[firewall]\nallow = [\"8080/tcp\"]\n";
+                [[site]]\npath = \"/\"\nstatic = \"pages\"\n[firewall]\nallow = [\"8080/tcp\"]\n\
+                [backup]\nto = \"/srv/backup\"\nat = \"04:00\"\n";
     [("web", web), ("blog", blog)]
         .map(|(name, text)| (name.to_owned(), text.to_owned()))
         .into()
@@ -217,6 +218,7 @@ fn second() -> Files {
             assert!(web.contains(from), "{from}");
             *web = web.replace(from, to);
         }
+        web.push_str("[backup]\nto = \"/srv/backup\"\ndrill = \"daily\"\n");
     }
     files
 }
@@ -224,6 +226,9 @@ fn second() -> Files {
 fn bare_of_ours() -> Rig {
     let rig = Rig::new(MemoryHost::prepared());
     rig.memory.machine().enable_ufw();
+    // Packages stay when a run is undone; here all else is to be as before, to the byte.
+    let restic = "restic".to_owned();
+    rig.memory.machine().packages.insert(restic);
     rig
 }
 

@@ -3,7 +3,9 @@ use std::path::{Path, PathBuf};
 
 use super::tree::Node;
 use super::{Machine, MemoryHost};
-use crate::host::{ContainerSpec, Docker, FoundContainer, FoundVolume, HostError, Outcome};
+use crate::host::{
+    ContainerEvent, ContainerSpec, Docker, FoundContainer, FoundVolume, HostError, Outcome,
+};
 use crate::model::ImageRef;
 use crate::resource::Mount;
 
@@ -95,6 +97,7 @@ impl Machine {
         let inputs = self.mounted_files(&mounts);
         if let Some(contained) = self.containers.get_mut(name) {
             contained.found.running = true;
+            contained.found.restarting = false;
             contained.inputs = inputs;
         }
         Ok(())
@@ -172,6 +175,26 @@ impl Docker for MemoryHost {
         Ok(())
     }
 
+    fn load(&self, file: &Path) -> Result<(), HostError> {
+        let mut machine = self.machine();
+        machine.engine()?;
+        // A file of ours has the reference for its content.
+        let Some(bytes) = machine.tree.bytes(file).map(<[u8]>::to_vec) else {
+            return Err(refused(format!("cannot read {}", file.display())));
+        };
+        machine.effect(format!("docker load {}", file.display()))?;
+        let reference = String::from_utf8_lossy(&bytes).into_owned();
+        machine.images.insert(reference.clone(), id_of(&reference));
+        Ok(())
+    }
+
+    fn follow_events(
+        &self,
+        _each: &mut dyn FnMut(ContainerEvent) -> bool,
+    ) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn remove_image(&self, image: &ImageRef) -> Result<(), HostError> {
         let mut machine = self.machine();
         machine.engine()?;
@@ -188,7 +211,10 @@ impl Docker for MemoryHost {
         let machine = self.look();
         machine.engine()?;
         let found = machine.volumes.get(name).cloned();
-        Ok(found.map(|stack| FoundVolume { stack }))
+        Ok(found.map(|stack| FoundVolume {
+            stack,
+            path: Path::new("/var/lib/docker/volumes").join(name),
+        }))
     }
 
     fn create_volume(&self, name: &str, stack: &str) -> Result<(), HostError> {

@@ -5,7 +5,8 @@ use super::tree::Node;
 use super::{Machine, MemoryHost};
 use crate::host::{HostError, Packages};
 
-const MIRROR: [(&str, &str); 4] = [
+const MIRROR: [(&str, &str); 5] = [
+    ("restic", "0.14.0"),
     ("nginx", "1.26.3-3"),
     ("docker.io", "26.1.5"),
     ("docker-cli", "26.1.5"),

@@ -102,7 +102,8 @@ async fn a_redis_that_cannot_save_is_503_until_it_can() {
 #[tokio::test]
 async fn while_redis_loads_its_data_it_is_said_so() {
     let directory = tempfile::tempdir().unwrap();
-    let server = RedisServer::start(directory.path(), PASSWORD, &[]);
+    // Else what it had not yet written is gone with it.
+    let server = RedisServer::start(directory.path(), PASSWORD, &["--appendfsync", "always"]);
     let many = "INCRBY visits 1\r\n".repeat(4000);
     server.told(true, many.trim_end());
     drop(server);

@@ -78,6 +78,7 @@ pub(super) fn rules(passwords: &[&str]) -> String {
         key: "visits".into(),
         others: Vec::new(),
         password: "/none".into(),
+        saves: false,
         rules: RULES,
     };
     acl.text(&hashes.collect::<Vec<_>>())

@@ -1,0 +1,117 @@
+//! Whether the newest backup can be restored: only then does it count as good.
+
+use super::journal::Priority;
+use super::{BackupError, Backups, Kind, Restic, Snapshot};
+use crate::model::{Saved, Tried};
+use crate::stack::Stack;
+
+/// What a drill found.
+pub struct Drilled {
+    /// The backup.
+    pub id: String,
+    /// Keys in its stores.
+    pub keys: u64,
+    /// Files that were compared.
+    pub files: usize,
+}
+
+impl Backups<'_> {
+    /// Restores the newest backup of a stack into throw-away containers, counts, and notes what came of it. With
+    /// `all_data`, every byte of every backup is read as well.
+    ///
+    /// # Errors
+    /// When it is not good: the record and the journal have it then.
+    pub fn drill(&self, stack: &Stack, all_data: bool) -> Result<Drilled, BackupError> {
+        let _alone = self.alone()?;
+        let mut tried = None;
+        let outcome = self.try_newest(stack, all_data, &mut tried);
+        let cleared = self.engine.host.files.remove_tree(&self.drill_place());
+        let at = self.now();
+        match &outcome {
+            Ok(drilled) => {
+                let made = tried.as_ref().map_or(at, |one| one.at().unix_timestamp());
+                self.note(&stack.name, |record| {
+                    record.good = Some(Saved {
+                        id: drilled.id.clone(),
+                        at: made,
+                    });
+                    record.drill = Some(Tried {
+                        at,
+                        id: Some(drilled.id.clone()),
+                        fault: None,
+                    });
+                })?;
+                let text = format!("backup {} of stack {} is good", drilled.id, stack.name);
+                self.tell(
+                    Priority::Notice,
+                    "drill-passed",
+                    &stack.name,
+                    Some(&drilled.id),
+                    &text,
+                );
+            }
+            Err(error) => {
+                let id = tried.map(|one| one.short_id);
+                let text = format!("the drill of stack {} failed: {error}", stack.name);
+                self.tell(
+                    Priority::Error,
+                    "drill-failed",
+                    &stack.name,
+                    id.as_deref(),
+                    &text,
+                );
+                let fault = Some(error.to_string());
+                // The first error is the one to be told.
+                let _ = self.note(&stack.name, |record| {
+                    // It was good once, and is no longer.
+                    record.good.take_if(|good| Some(&good.id) == id.as_ref());
+                    record.drill = Some(Tried { at, id, fault });
+                });
+            }
+        }
+        let drilled = outcome?;
+        cleared?;
+        Ok(drilled)
+    }
+
+    fn drill_place(&self) -> std::path::PathBuf {
+        self.engine.layout.backups().join("drill")
+    }
+
+    fn try_newest(
+        &self,
+        stack: &Stack,
+        all_data: bool,
+        tried: &mut Option<Snapshot>,
+    ) -> Result<Drilled, BackupError> {
+        let restic = self.repository(stack, None)?;
+        restic.open()?;
+        restic.unlock()?;
+        let snapshot = newest(&restic)?;
+        *tried = Some(snapshot.clone());
+        if all_data {
+            self.engine.progress.begin("reading the whole repository");
+            restic.check(true)?;
+        }
+        let laid = self.lay_out(stack, &restic, &snapshot, "drill")?;
+        let keys = self.count(stack, &laid)?;
+        Ok(Drilled {
+            id: snapshot.short_id,
+            keys,
+            files: laid.manifest.files.len(),
+        })
+    }
+}
+
+fn newest(restic: &Restic<'_>) -> Result<Snapshot, BackupError> {
+    let all = restic.snapshots()?;
+    let mut regular = all
+        .into_iter()
+        .filter(|one| one.kind() == Some(Kind::Regular));
+    regular.next_back().ok_or_else(|| {
+        BackupError::refused(
+            format!("there is no backup at {} yet", restic.repository),
+            "`sudo tavernctl backup now` makes one",
+        )
+    })
+}

@@ -1,0 +1,187 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::BackupError;
+use crate::model::Name;
+
+/// The version of the form that this build writes.
+const VERSION: u32 = 1;
+
+/// What is in a backup. It lies in it, and decides whether it may be restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of this form.
+    pub version: u32,
+    /// The tavernctl that made it.
+    pub tavern: String,
+    /// The stack it is of.
+    pub stack: Name,
+    /// When, in seconds since 1970.
+    pub made: i64,
+    /// What was put together for it: names below the folder of the manifest, and SHA-256 of the bytes.
+    pub files: BTreeMap<String, String>,
+    /// The stores, and what must be found in them.
+    pub stores: Vec<Store>,
+    /// Directories that are saved where they are.
+    pub trees: Vec<PathBuf>,
+}
+
+/// A store that was saved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    /// Docker's name for its container.
+    pub container: String,
+    /// The file among [`Manifest::files`].
+    pub file: String,
+    /// Keys that do not expire: at least so many …
+    pub least: u64,
+    /// … and at most so many; more than `least` only if some were written meanwhile.
+    pub most: u64,
+}
+
+impl Manifest {
+    /// One for a stack, still empty.
+    pub fn new(stack: &Name, made: i64) -> Self {
+        Self {
+            version: VERSION,
+            tavern: env!("CARGO_PKG_VERSION").to_owned(),
+            stack: stack.clone(),
+            made,
+            files: BTreeMap::new(),
+            stores: Vec::new(),
+            trees: Vec::new(),
+        }
+    }
+
+    /// Its bytes in the backup.
+    ///
+    /// # Errors
+    /// Never, with what it can hold; a fault of ours otherwise.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, BackupError> {
+        serde_json::to_vec_pretty(self).map_err(|error| BackupError::Refused {
+            what: format!("the manifest cannot be written: {error}"),
+            help: "this is a fault of tavernctl: please report it".to_owned(),
+        })
+    }
+
+    /// Reads one that is to be of `stack`.
+    ///
+    /// # Errors
+    /// When it is damaged, of a newer form, of another stack, or says what none of ours would.
+    pub fn parse(text: &str, stack: &Name) -> Result<Self, BackupError> {
+        #[derive(Deserialize)]
+        struct Form {
+            version: u32,
+            tavern: String,
+        }
+        let refused = |what: String, help: &str| BackupError::Refused {
+            what,
+            help: help.to_owned(),
+        };
+        let damaged = |error: serde_json::Error| {
+            refused(
+                format!("its manifest cannot be read: {error}"),
+                "this is no whole backup of Tavern's: `sudo tavernctl backup list` shows the others",
+            )
+        };
+        let form: Form = serde_json::from_str(text).map_err(damaged)?;
+        if form.version > VERSION {
+            return Err(refused(
+                format!(
+                    "it is of form {}, made by tavernctl {}; this one knows form {VERSION} at most",
+                    form.version, form.tavern
+                ),
+                "install the tavernctl that made it",
+            ));
+        }
+        let manifest: Self = serde_json::from_str(text).map_err(damaged)?;
+        if manifest.stack != *stack {
+            return Err(refused(
+                format!("it is of stack `{}`, not of `{stack}`", manifest.stack),
+                "`sudo tavernctl restore --stack NAME` restores another stack; is `to` in `[backup]` right?",
+            ));
+        }
+        // Whoever can write the repository may have written the manifest too: names lead nowhere else.
+        let is_plain = |name: &str| {
+            !name.is_empty()
+                && name.split('/').all(|part| {
+                    !part.is_empty()
+                        && !part.starts_with('.')
+                        && part
+                            .chars()
+                            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+                })
+        };
+        let names = manifest.files.keys();
+        let mut stores = manifest.stores.iter();
+        if let Some(name) = names.into_iter().find(|name| !is_plain(name)) {
+            return Err(refused(
+                format!("its manifest names `{}`", name.escape_default()),
+                "Tavern makes no such backup: who else can write to the repository?",
+            ));
+        }
+        if stores.any(|store| !manifest.files.contains_key(&store.file)) {
+            return Err(refused(
+                "its manifest names a store that is not in it".to_owned(),
+                "`sudo tavernctl backup list` shows the others",
+            ));
+        }
+        Ok(manifest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORM_1: &str = include_str!("../../tests/formats/backup-manifest-v1.json");
+
+    fn refusal(text: &str, stack: &str) -> String {
+        Manifest::parse(text, &stack.parse().unwrap())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn the_first_form_is_still_read() {
+        let manifest = Manifest::parse(FORM_1, &"counter".parse().unwrap()).unwrap();
+        assert_eq!(manifest.stores[0].most, 4);
+        let again = String::from_utf8(manifest.to_bytes().unwrap()).unwrap();
+        assert_eq!(Manifest::parse(&again, &manifest.stack).unwrap(), manifest);
+    }
+
+    #[test]
+    fn a_foreign_newer_or_damaged_backup_is_refused() {
+        assert!(refusal(FORM_1, "shop").contains("of stack `counter`, not of `shop`"));
+        let newer = FORM_1.replace("\"version\": 1", "\"version\": 2");
+        assert!(refusal(&newer, "counter").contains("form 2"));
+        assert!(refusal(&FORM_1[..100], "counter").contains("cannot be read"));
+        assert!(refusal("{}", "counter").contains("cannot be read"));
+        let store = FORM_1.replace("\"file\": \"redis/", "\"file\": \"other/");
+        assert!(refusal(&store, "counter").contains("a store that is not in it"));
+    }
+
+    /// Names that would lead out of the folder, or over what is hidden in it.
+    #[test]
+    fn no_name_of_a_manifest_leads_out() {
+        for name in [
+            "../../etc/shadow",
+            "/etc/shadow",
+            "etc/../x",
+            "etc//x",
+            "etc/.ssh",
+            "",
+            "a\\u0000b",
+            "a b",
+            "a\\nb",
+        ] {
+            let text = FORM_1.replace("etc/stacks/counter.toml", name);
+            assert!(
+                refusal(&text, "counter").contains("its manifest names"),
+                "{name}"
+            );
+        }
+    }
+}

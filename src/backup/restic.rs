@@ -1,0 +1,347 @@
+//! restic, with arguments that are typed and secrets that are not among them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::BackupError;
+use crate::host::{Invocation, Outcome, Processes};
+use crate::stack::Retention;
+
+/// Asking for a list or a key.
+const SHORT: Duration = Duration::from_secs(600);
+
+/// Carrying data.
+const LONG: Duration = Duration::from_secs(12 * 3600);
+
+/// Safety copies that are kept: one for each of the last restores.
+const SAFETY_COPIES: &str = "3";
+
+/// What a backup was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// By the clock or by hand.
+    Regular,
+    /// Before a restore.
+    Safety,
+}
+
+impl Kind {
+    /// Its tag.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Regular => "tavern",
+            Self::Safety => "safety",
+        }
+    }
+}
+
+/// A repository of one stack, and what opens it.
+pub struct Restic<'a> {
+    pub(super) processes: &'a dyn Processes,
+    pub(super) repository: String,
+    pub(super) key: PathBuf,
+    pub(super) cache: PathBuf,
+    /// Variables with the access to the store, such as `AWS_ACCESS_KEY_ID`.
+    pub(super) access: Vec<(String, String)>,
+}
+
+/// A backup in a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Snapshot {
+    /// Its name, whole.
+    pub id: String,
+    /// Its name as people write it.
+    pub short_id: String,
+    /// When it was made, in RFC 3339.
+    time: String,
+    /// What it is for.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// The host it was made on.
+    #[serde(default)]
+    pub hostname: String,
+}
+
+impl Snapshot {
+    /// When it was made; long ago if it does not say so in a way that can be read.
+    pub fn at(&self) -> OffsetDateTime {
+        OffsetDateTime::parse(&self.time, &Rfc3339).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+
+    /// What it was made for; nothing if Tavern did not make it.
+    pub fn kind(&self) -> Option<Kind> {
+        [Kind::Safety, Kind::Regular]
+            .into_iter()
+            .find(|kind| self.tags.iter().any(|tag| tag == kind.as_str()))
+    }
+}
+
+/// Whether there is a repository, and whether the key is its.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Open,
+    Absent,
+    WrongKey,
+}
+
+impl Restic<'_> {
+    /// Where it is.
+    pub fn place(&self) -> &str {
+        &self.repository
+    }
+
+    /// Makes the repository if there is none.
+    ///
+    /// # Errors
+    /// When another key is its, or it cannot be reached.
+    pub fn make(&self) -> Result<(), BackupError> {
+        match self.door()? {
+            Door::Open => Ok(()),
+            Door::Absent => self.run(&["init"], SHORT).map(|_| ()),
+            Door::WrongKey => Err(self.wrong_key()),
+        }
+    }
+
+    /// Whether there is one to read from.
+    ///
+    /// # Errors
+    /// When there is none, or another key is its.
+    pub fn open(&self) -> Result<(), BackupError> {
+        match self.door()? {
+            Door::Open => Ok(()),
+            Door::Absent => Err(BackupError::refused(
+                format!("there is no repository at {}", self.repository),
+                "`sudo tavernctl backup now` makes it; to restore another host's, bring its repository there",
+            )),
+            Door::WrongKey => Err(self.wrong_key()),
+        }
+    }
+
+    fn wrong_key(&self) -> BackupError {
+        BackupError::refused(
+            format!("the key does not open {}", self.repository),
+            "it was made with another one: `sudo tavernctl restore --key FILE` takes the key of the host that made it",
+        )
+    }
+
+    fn door(&self) -> Result<Door, BackupError> {
+        let outcome = self.try_run(&["cat", "config"], SHORT)?;
+        let said = outcome.stderr.to_ascii_lowercase();
+        Ok(if outcome.success() {
+            Door::Open
+        } else if said.contains("wrong password") || said.contains("no key found") {
+            Door::WrongKey
+        } else if said.contains("is there a repository") || said.contains("does not exist") {
+            Door::Absent
+        } else {
+            return Err(self.failed("cat config", &outcome));
+        })
+    }
+
+    /// Takes away the locks that killed ones left; those of living ones stay.
+    ///
+    /// # Errors
+    /// When the repository cannot be reached.
+    pub fn unlock(&self) -> Result<(), BackupError> {
+        self.run(&["unlock"], SHORT).map(|_| ())
+    }
+
+    /// Saves these paths; gives the backup's name.
+    ///
+    /// # Errors
+    /// When anything of it could not be saved.
+    pub fn save(&self, kind: Kind, stack: &str, paths: &[PathBuf]) -> Result<String, BackupError> {
+        #[derive(Deserialize)]
+        struct Line {
+            message_type: String,
+            snapshot_id: Option<String>,
+        }
+        let paths: Vec<String> = paths
+            .iter()
+            .map(|path| path.to_string_lossy().into_owned())
+            .collect();
+        let mut args = vec![
+            "backup",
+            "--json",
+            "--host",
+            stack,
+            "--tag",
+            kind.as_str(),
+            "--",
+        ];
+        args.extend(paths.iter().map(String::as_str));
+        let outcome = self.run(&args, LONG)?;
+        let lines = outcome.stdout.lines();
+        let summary = lines
+            .filter_map(|line| serde_json::from_str::<Line>(line).ok())
+            .find(|line| line.message_type == "summary");
+        summary
+            .and_then(|line| line.snapshot_id)
+            .ok_or_else(|| self.failed("backup", &outcome))
+    }
+
+    /// All backups, oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>, BackupError> {
+        let outcome = self.run(&["snapshots", "--json"], SHORT)?;
+        let mut all: Vec<Snapshot> = serde_json::from_str(&outcome.stdout).map_err(|error| {
+            BackupError::refused(
+                format!("restic's list of backups cannot be read: {error}"),
+                "`restic version` must say 0.14 or later",
+            )
+        })?;
+        all.sort_by_key(Snapshot::at);
+        Ok(all)
+    }
+
+    /// Whether the repository holds together; with `data`, reads every byte of it.
+    ///
+    /// # Errors
+    /// When anything is damaged or missing.
+    pub fn check(&self, data: bool) -> Result<(), BackupError> {
+        let mut args = vec!["check"];
+        args.extend(data.then_some("--read-data"));
+        let outcome = self.try_run(&args, LONG)?;
+        if outcome.success() {
+            return Ok(());
+        }
+        Err(self.damaged(&outcome))
+    }
+
+    fn damaged(&self, outcome: &Outcome) -> BackupError {
+        BackupError::refused(
+            format!(
+                "{} is damaged: {}",
+                self.repository,
+                last_words(&outcome.stderr)
+            ),
+            "nothing was touched; bring back a copy of the repository, or see restic's own notes on damaged ones",
+        )
+    }
+
+    /// The text of one small file of a backup.
+    ///
+    /// # Errors
+    /// When it is not in it, or damaged.
+    pub fn text(&self, id: &str, path: &Path) -> Result<String, BackupError> {
+        let outcome = self.try_run(&["dump", id, &path.to_string_lossy()], SHORT)?;
+        if outcome.success() {
+            return Ok(outcome.stdout);
+        }
+        Err(BackupError::refused(
+            format!("{id} has no manifest: {}", last_words(&outcome.stderr)),
+            "Tavern did not make it, or it is damaged: `sudo tavernctl backup list` shows the others",
+        ))
+    }
+
+    /// Lays a backup out below `target`; every byte is compared with its hash.
+    ///
+    /// # Errors
+    /// When any of it is damaged, or cannot be written.
+    pub fn restore(&self, id: &str, target: &Path) -> Result<(), BackupError> {
+        let target = target.to_string_lossy();
+        let args = ["restore", id, "--target", &target, "--verify"];
+        let outcome = self.try_run(&args, LONG)?;
+        if outcome.success() {
+            return Ok(());
+        }
+        Err(self.damaged(&outcome))
+    }
+
+    /// Forgets the backups that are not to be kept, and gives their room back.
+    ///
+    /// # Errors
+    /// When the repository refuses.
+    pub fn forget(&self, keep: Retention) -> Result<(), BackupError> {
+        let counts = [
+            ("--keep-daily", keep.daily),
+            ("--keep-weekly", keep.weekly),
+            ("--keep-monthly", keep.monthly),
+        ];
+        let counts: Vec<(&str, String)> = counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(option, count)| (option, count.to_string()))
+            .collect();
+        // Whatever the paths were at the time. The newest is kept whatever the clock says.
+        let mut args = vec![
+            "forget",
+            "--group-by",
+            "host",
+            "--tag",
+            "tavern",
+            "--keep-last",
+            "1",
+        ];
+        for (option, count) in &counts {
+            args.extend([option, count.as_str()]);
+        }
+        self.run(&args, SHORT)?;
+        let args = [
+            "forget",
+            "--group-by",
+            "host",
+            "--tag",
+            "safety",
+            "--keep-last",
+            SAFETY_COPIES,
+        ];
+        self.run(&args, SHORT)?;
+        self.run(&["prune"], LONG).map(|_| ())
+    }
+
+    fn run(&self, args: &[&str], limit: Duration) -> Result<Outcome, BackupError> {
+        let outcome = self.try_run(args, limit)?;
+        if outcome.success() {
+            return Ok(outcome);
+        }
+        Err(self.failed(args.first().copied().unwrap_or_default(), &outcome))
+    }
+
+    fn failed(&self, verb: &str, outcome: &Outcome) -> BackupError {
+        let said = last_words(&outcome.stderr);
+        let help = if said.contains("already locked") {
+            "another restic is at work there: wait until it has ended"
+        } else if said.contains("no space left") {
+            "make room where the backups go, or keep fewer (`keep` in `[backup]`)"
+        } else {
+            "is the place in `[backup]` reachable from this host, and may root write there?"
+        };
+        BackupError::refused(
+            format!("`restic {verb}` at {}: {said}", self.repository),
+            help,
+        )
+    }
+
+    fn try_run(&self, args: &[&str], limit: Duration) -> Result<Outcome, BackupError> {
+        let key = self.key.to_string_lossy();
+        let cache = self.cache.to_string_lossy();
+        let mut invocation = Invocation::new("restic", args)
+            .limit(limit)
+            .env("RESTIC_REPOSITORY", &self.repository)
+            .env("RESTIC_PASSWORD_FILE", &key)
+            .env("RESTIC_CACHE_DIR", &cache);
+        for (name, value) in &self.access {
+            invocation = invocation.env(name, value);
+        }
+        Ok(self.processes.run(&invocation)?)
+    }
+}
+
+/// The end of what was said, on one line.
+fn last_words(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let from = lines.len().saturating_sub(3);
+    let text = lines.get(from..).unwrap_or_default().join("; ");
+    text.chars().filter(|c| !c.is_control()).take(600).collect()
+}

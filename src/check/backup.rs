@@ -1,0 +1,160 @@
+use std::time::Instant;
+
+use super::finding::{Finding, Judged, healthy, note, refused, since, unhealthy};
+use crate::host::Host;
+use crate::model::{BackupRecord, Layout};
+use crate::stack::{Backup, Stack};
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// How old a stack's backups are, and whether the newest could be restored.
+pub fn probe(host: &Host, stacks: &[Stack], layout: &Layout) -> Vec<Finding> {
+    let now = host.clock.now().unix_timestamp();
+    let with = stacks
+        .iter()
+        .filter_map(|stack| Some((stack, stack.backup.as_ref()?)));
+    with.map(|(stack, backup)| {
+        let begun = Instant::now();
+        let path = layout.backup_record(&stack.name);
+        let judged = match host.files.read(&path) {
+            Ok(None) => judge(&BackupRecord::default(), backup, now),
+            Ok(Some(bytes)) => match BackupRecord::parse(&bytes) {
+                Ok(record) => judge(&record, backup, now),
+                Err(reason) => unhealthy(format!(
+                    "cannot read {}: {reason}; remove it, then `sudo tavernctl backup now`",
+                    path.display()
+                )),
+            },
+            Err(error) => refused(&error),
+        };
+        Finding::new(Some(&stack.name), "backup", judged, since(begun))
+    })
+    .collect()
+}
+
+fn judge(record: &BackupRecord, backup: &Backup, now: i64) -> Judged {
+    if let Some(failure) = &record.failure {
+        return unhealthy(format!(
+            "the last try failed {} ago: {}; mend that, then `sudo tavernctl backup now`",
+            age(now - failure.at),
+            failure.fault.as_deref().unwrap_or("it does not say why"),
+        ));
+    }
+    let Some(newest) = &record.newest else {
+        return note("none yet: the timer makes one, or `sudo tavernctl backup now`");
+    };
+    let old = now - newest.at;
+    // A night may be missed while the host is off; the timer makes up for it.
+    if old > i64::from(backup.days_between()) * DAY + DAY {
+        return unhealthy(format!(
+            "the newest is {} old: `systemctl status tavern-backup.timer`, and `sudo tavernctl backup now`",
+            age(old)
+        ));
+    }
+    if let Some(drill) = &record.drill
+        && let Some(fault) = &drill.fault
+    {
+        return unhealthy(format!(
+            "{} could not be restored: {fault}; `sudo tavernctl backup now`, then `sudo tavernctl backup verify`",
+            drill.id.as_deref().unwrap_or("the newest"),
+        ));
+    }
+    let Some(good) = &record.good else {
+        return note(format!(
+            "{} old, not tried yet: `sudo tavernctl backup verify` restores it into a throw-away container",
+            age(old)
+        ));
+    };
+    let tried = now - good.at;
+    let limit = i64::from(backup.drill.days() + backup.days_between()) * DAY + DAY;
+    if tried > limit {
+        return unhealthy(format!(
+            "the last good one is {} old: `systemctl status tavern-drill.timer`, and `sudo tavernctl backup verify`",
+            age(tried)
+        ));
+    }
+    healthy(format!(
+        "{} old; the last good one {} old",
+        age(old),
+        age(tried)
+    ))
+}
+
+/// A length of time in one unit.
+pub fn age(seconds: i64) -> String {
+    match seconds.max(0) {
+        minutes @ 0..7200 => format!("{} min", minutes / 60),
+        hours @ 7200..172_800 => format!("{} h", hours / HOUR),
+        days => format!("{} days", days / DAY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::finding::Verdict;
+    use crate::model::{Saved, Tried};
+    use crate::stack::{DEFAULT, parse};
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn backup() -> Backup {
+        let text = format!("{DEFAULT}\n[backup]\nto = \"/srv/backup\"\n");
+        let stack = parse(std::path::Path::new("counter.toml"), text.as_bytes()).unwrap();
+        stack.backup.unwrap()
+    }
+
+    fn saved(ago: i64) -> Option<Saved> {
+        let id = "abc".to_owned();
+        Some(Saved { id, at: NOW - ago })
+    }
+
+    fn tried(fault: Option<&str>) -> Option<Tried> {
+        Some(Tried {
+            at: NOW - HOUR,
+            id: Some("abc".to_owned()),
+            fault: fault.map(str::to_owned),
+        })
+    }
+
+    #[test]
+    fn only_a_backup_that_was_restored_counts_as_good() {
+        let verdict = |record: &BackupRecord| judge(record, &backup(), NOW).verdict;
+        let mut record = BackupRecord::default();
+        assert_eq!(verdict(&record), Verdict::Note);
+        record.newest = saved(HOUR);
+        assert_eq!(verdict(&record), Verdict::Note);
+        record.good = saved(HOUR);
+        record.drill = tried(None);
+        assert_eq!(verdict(&record), Verdict::Healthy);
+    }
+
+    #[test]
+    fn age_and_failures_are_unhealthy() {
+        let good = BackupRecord {
+            newest: saved(HOUR),
+            good: saved(2 * DAY),
+            drill: tried(None),
+            ..BackupRecord::default()
+        };
+        let faults: [fn(&mut BackupRecord); 4] = [
+            |record| record.failure = tried(Some("no space left")),
+            |record| record.newest = saved(3 * DAY),
+            |record| record.drill = tried(Some("3 keys, not 4")),
+            |record| record.good = saved(10 * DAY),
+        ];
+        assert_eq!(judge(&good, &backup(), NOW).verdict, Verdict::Healthy);
+        for fault in faults {
+            let mut bad = good.clone();
+            fault(&mut bad);
+            let judged = judge(&bad, &backup(), NOW);
+            assert_eq!(judged.verdict, Verdict::Unhealthy, "{bad:?}");
+            assert!(
+                judged.reason.contains("`sudo tavernctl backup"),
+                "{}",
+                judged.reason
+            );
+        }
+    }
+}

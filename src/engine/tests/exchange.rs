@@ -1,0 +1,165 @@
+//! Killed or refused at every change of an exchange: all of it is there, or none.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use super::rig::Rig;
+use super::sweep::{first, host, install};
+use crate::engine::{EngineError, Exchange, Place};
+use crate::host::memory::{Killed, Node, Picture, differences};
+use crate::model::Mode;
+use crate::resource::{Owner, ResourceId};
+
+const PAGES: &str = "/var/www/web";
+const NEW: &str = "/srv/new";
+const DATA: &str = "/srv/data";
+
+fn start() -> Rig {
+    let rig = host(&first());
+    install(&rig).unwrap();
+    let mut machine = rig.memory.machine();
+    machine.tree.plant("/srv/data/before", Node::file("before"));
+    drop(machine);
+    rig
+}
+
+/// Swaps a directory of pages, one beside a container, and one that was not there.
+fn exchange(rig: &Rig, prove: &dyn Fn() -> Result<(), EngineError>) -> Result<(), EngineError> {
+    let engine = rig.engine();
+    let prepare = |_: &Path, ready: &Path| {
+        let files = &engine.host.files;
+        files.make_directory(ready, Mode(0o755), &Owner::root())?;
+        for name in ["one", "two"] {
+            let path = ready.join(name);
+            files.write(&path, b"after", Mode(0o644), &Owner::root())?;
+        }
+        Ok(())
+    };
+    let place = |path: &str, contained| Place {
+        path: path.into(),
+        contained,
+    };
+    let exchanged = engine.exchange(&Exchange {
+        what: "the restore of backup x".to_owned(),
+        places: vec![place(PAGES, false), place(NEW, false), place(DATA, true)],
+        containers: vec!["web-redis".to_owned()],
+        restarts: vec![ResourceId("unit:tavern-web-counter.service".into())],
+        prepare: &prepare,
+        prove,
+    });
+    exchanged.map(|_| ())
+}
+
+fn is_all_or_none(rig: &Rig, before: &Picture, after: &Picture) -> Result<(), String> {
+    let now = rig.picture();
+    if differences(before, &now).is_empty() || differences(after, &now).is_empty() {
+        return Ok(());
+    }
+    Err(differences(before, &now).join("\n    "))
+}
+
+#[test]
+fn an_exchange_ends_or_never_was() {
+    let start = start();
+    let before = start.picture();
+    let done = start.twin();
+    let from = done.memory.machine().effects();
+    exchange(&done, &|| Ok(())).unwrap();
+    let effects = done.memory.machine().effects() - from;
+    let after = done.picture();
+    assert!(!differences(&before, &after).is_empty());
+    done.is_right().unwrap();
+    let mut faults = Vec::new();
+    let (mut old, mut new) = (0, 0);
+    for point in 1..=effects {
+        let rig = start.twin();
+        rig.memory.machine().die_at(point);
+        let end = catch_unwind(AssertUnwindSafe(|| exchange(&rig, &|| Ok(()))));
+        assert!(
+            end.is_err_and(|thrown| thrown.is::<Killed>()),
+            "killed at {point}"
+        );
+        rig.memory.machine().revive();
+        let judged = rig
+            .engine()
+            .recover(false)
+            .map_err(|error| error.to_string())
+            .and_then(|_| is_all_or_none(&rig, &before, &after))
+            .and_then(|()| rig.is_right());
+        if let Err(why) = judged {
+            faults.push(format!("killed at {point}: {why}"));
+        }
+        if differences(&before, &rig.picture()).is_empty() {
+            old += 1;
+        } else {
+            new += 1;
+        }
+        let rig = start.twin();
+        rig.memory.machine().fail_at(point);
+        let _ = exchange(&rig, &|| Ok(()));
+        rig.memory.machine().revive();
+        let judged = rig
+            .engine()
+            .recover(false)
+            .map_err(|error| error.to_string())
+            .and_then(|_| is_all_or_none(&rig, &before, &after))
+            .and_then(|()| rig.is_right());
+        if let Err(why) = judged {
+            faults.push(format!("refused {point}: {why}"));
+        }
+    }
+    assert!(old > 5 && new > 0, "{old} were undone, {new} finished");
+    assert!(
+        faults.is_empty(),
+        "{} of {}:\n{}",
+        faults.len(),
+        2 * effects,
+        faults.join("\n")
+    );
+}
+
+#[test]
+fn what_cannot_be_proven_is_put_back() {
+    let start = start();
+    let before = start.picture();
+    let refused = EngineError::NotReady {
+        what: "3 keys, not 4".into(),
+        help: String::new(),
+    };
+    let refused = std::cell::Cell::new(Some(refused));
+    let error = exchange(&start, &|| refused.take().map_or(Ok(()), Err)).unwrap_err();
+    assert!(error.to_string().contains("3 keys, not 4"), "{error}");
+    assert_eq!(error.help().as_deref(), Some("all is as it was before"));
+    assert_eq!(differences(&before, &start.picture()), [""; 0]);
+    start.is_right().unwrap();
+}
+
+/// Nothing is planned on top of one that was cut off, and an install sets it right first.
+#[test]
+fn one_that_was_cut_off_is_named_and_undone_by_the_next_run() {
+    let start = start();
+    let before = start.picture();
+    // Late enough that names have changed.
+    let done = start.twin();
+    exchange(&done, &|| Ok(())).unwrap();
+    let log = done.memory.machine().log.clone();
+    let point = log
+        .iter()
+        .rposition(|line| line.starts_with("rename /srv/data"))
+        .unwrap();
+    let from = start.memory.machine().log.len();
+    start.memory.machine().die_at((point - from) as u64);
+    let _ = catch_unwind(AssertUnwindSafe(|| exchange(&start, &|| Ok(()))));
+    start.memory.machine().revive();
+    assert!(start.engine().open_exchange().unwrap().is_some());
+    assert!(!differences(&before, &start.picture()).is_empty());
+    assert!(
+        start
+            .plan()
+            .unwrap_err()
+            .to_string()
+            .contains("did not end")
+    );
+    start.install(None).unwrap();
+    assert_eq!(differences(&before, &start.picture()), [""; 0]);
+}

@@ -1,0 +1,286 @@
+//! Verdicts over time, as a pure function: what changed for good, what only wavers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::check::{Finding, Verdict};
+
+/// Seconds since 1970.
+pub type Second = i64;
+
+/// So many answers alike are a verdict: one alone may be a restart that somebody asked for.
+pub const ALIKE: u32 = 2;
+/// So many changes …
+pub const WAVERS: usize = 5;
+/// … in this time are a probe that wavers.
+pub const WAVERS_WITHIN: Second = 3600;
+/// Without a change for so long, it wavers no more.
+pub const STILL: Second = 1800;
+
+/// What is known of one probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// What it is about, in words.
+    pub subject: String,
+    /// The verdict that holds.
+    pub verdict: Verdict,
+    /// Since when.
+    pub since: Second,
+    /// Why, by the newest answer of that verdict.
+    pub reason: String,
+    /// It changes too often to be spoken of.
+    pub wavers: bool,
+    /// Another answer, and how often in a row.
+    other: Option<(Verdict, u32)>,
+    changes: Vec<Second>,
+}
+
+/// All that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// By stack and subject.
+    pub tracks: BTreeMap<String, Track>,
+}
+
+/// Something that people are to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum News {
+    /// The verdict is another one.
+    Changed {
+        /// Of this probe.
+        subject: String,
+        /// It was.
+        from: Verdict,
+        /// It is.
+        to: Verdict,
+        /// Why.
+        reason: String,
+    },
+    /// It changes all the time; it is not spoken of until it is still.
+    Wavers {
+        /// This probe.
+        subject: String,
+    },
+    /// After a reboot not all is as it was applied.
+    SelfTest {
+        /// In words.
+        text: String,
+    },
+    /// It wavers no more.
+    Still {
+        /// This probe.
+        subject: String,
+        /// The verdict that holds.
+        verdict: Verdict,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl News {
+    /// What it is about.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Changed { subject, .. }
+            | Self::Wavers { subject }
+            | Self::Still { subject, .. } => subject,
+            Self::SelfTest { .. } => "self-test",
+        }
+    }
+}
+
+/// The name that a probe has over time.
+pub fn key(finding: &Finding) -> String {
+    match &finding.stack {
+        Some(stack) => format!("{stack}: {}", finding.subject),
+        None => finding.subject.clone(),
+    }
+}
+
+/// A note is nothing to worry about.
+pub fn plain(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Note => Verdict::Healthy,
+        other => other,
+    }
+}
+
+impl Health {
+    /// Takes in a round of answers; gives what is news.
+    pub fn take(&mut self, findings: &[Finding], now: Second) -> Vec<News> {
+        let mut news = Vec::new();
+        let mut seen = Vec::new();
+        for finding in findings {
+            let key = key(finding);
+            // Two answers of one name: the worse one speaks.
+            let verdict = plain(finding.verdict);
+            let track = self.tracks.entry(key.clone()).or_insert_with(|| Track {
+                subject: key.clone(),
+                verdict: Verdict::Healthy,
+                since: now,
+                reason: finding.reason.clone(),
+                wavers: false,
+                other: None,
+                changes: Vec::new(),
+            });
+            if !seen.contains(&key) {
+                news.extend(track.take(verdict, &finding.reason, now));
+                seen.push(key);
+            }
+        }
+        // A probe that is asked no more has nothing to say.
+        self.tracks.retain(|key, _| seen.contains(key));
+        news
+    }
+}
+
+impl Track {
+    fn take(&mut self, verdict: Verdict, reason: &str, now: Second) -> Option<News> {
+        if verdict == self.verdict {
+            self.other = None;
+            reason.clone_into(&mut self.reason);
+            return self.rest(now);
+        }
+        let alike = match self.other {
+            Some((other, times)) if other == verdict => times + 1,
+            _ => 1,
+        };
+        if alike < ALIKE {
+            self.other = Some((verdict, alike));
+            return self.rest(now);
+        }
+        let from = std::mem::replace(&mut self.verdict, verdict);
+        self.other = None;
+        self.since = now;
+        reason.clone_into(&mut self.reason);
+        self.changes.retain(|at| now - at < WAVERS_WITHIN);
+        self.changes.push(now);
+        if self.wavers {
+            return None;
+        }
+        if self.changes.len() >= WAVERS {
+            self.wavers = true;
+            return Some(News::Wavers {
+                subject: self.subject.clone(),
+            });
+        }
+        Some(News::Changed {
+            subject: self.subject.clone(),
+            from,
+            to: verdict,
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// Nothing changed; maybe that is news.
+    fn rest(&mut self, now: Second) -> Option<News> {
+        if !self.wavers || now - self.since < STILL {
+            return None;
+        }
+        self.wavers = false;
+        self.changes.clear();
+        Some(News::Still {
+            subject: self.subject.clone(),
+            verdict: self.verdict,
+            reason: self.reason.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn finding(verdict: Verdict) -> Finding {
+        Finding {
+            stack: Some("web".parse().unwrap()),
+            subject: "nginx".into(),
+            verdict,
+            reason: format!("it is {}", verdict.as_str()),
+            took_ms: 1,
+        }
+    }
+
+    /// What is said of answers a minute apart: `+` healthy, `-` unhealthy, `?` unknown.
+    fn said(answers: &str) -> Vec<String> {
+        let mut health = Health::default();
+        let mut all = Vec::new();
+        for (minute, answer) in answers.chars().enumerate() {
+            let verdict = match answer {
+                '+' => Verdict::Healthy,
+                '-' => Verdict::Unhealthy,
+                _ => Verdict::Unknown,
+            };
+            let news = health.take(&[finding(verdict)], minute as Second * 60);
+            all.extend(news.into_iter().map(|news| match news {
+                News::Changed { from, to, .. } => {
+                    format!("{minute} {}>{}", from.as_str(), to.as_str())
+                }
+                News::Wavers { .. } => format!("{minute} wavers"),
+                News::SelfTest { text } => text,
+                News::Still { verdict, .. } => format!("{minute} still {}", verdict.as_str()),
+            }));
+        }
+        all
+    }
+
+    #[test]
+    fn one_answer_is_no_verdict() {
+        assert_eq!(said("+++-+++?++-+"), [""; 0]);
+        assert_eq!(said("-+"), [""; 0]);
+        assert_eq!(
+            said("++--++"),
+            ["3 healthy>unhealthy", "5 unhealthy>healthy"]
+        );
+        assert_eq!(said("--"), ["1 healthy>unhealthy"]);
+        assert_eq!(said("++??--"), ["3 healthy>unknown", "5 unknown>unhealthy"]);
+    }
+
+    #[test]
+    fn what_wavers_is_said_once_and_again_when_it_is_still() {
+        let answers = "--++--++--++--++".to_owned() + &"+".repeat(40);
+        let said = said(&answers);
+        assert_eq!(said.len(), 6, "{said:?}");
+        assert_eq!(said[4], "9 wavers");
+        assert_eq!(said[5], "45 still healthy");
+    }
+
+    #[test]
+    fn a_note_is_no_trouble_and_what_is_asked_no_more_is_forgotten() {
+        let mut health = Health::default();
+        for minute in 0..5 {
+            assert_eq!(health.take(&[finding(Verdict::Note)], minute * 60), []);
+        }
+        assert_eq!(health.tracks.len(), 1);
+        health.take(&[], 600);
+        assert!(health.tracks.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn news_are_true_in_order_and_few(answers in "[+?-]{1,300}") {
+            let said = said(&answers);
+            let mut last = "healthy".to_owned();
+            let mut minutes: Vec<i64> = Vec::new();
+            for text in &said {
+                let (minute, what) = text.split_once(' ').unwrap();
+                minutes.push(minute.parse().unwrap());
+                if let Some((from, to)) = what.split_once('>') {
+                    prop_assert_eq!(from, last.as_str());
+                    prop_assert!(from != to);
+                    last = to.to_owned();
+                } else if let Some(verdict) = what.strip_prefix("still ") {
+                    last = verdict.to_owned();
+                }
+            }
+            // In no hour more than it takes to be called wavering, twice.
+            for window in minutes.windows(2 * WAVERS + 2) {
+                prop_assert!(window[2 * WAVERS + 1] - window[0] >= 30);
+            }
+        }
+    }
+}

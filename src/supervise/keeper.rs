@@ -1,0 +1,408 @@
+//! The loop: messages become events, events become effects, effects become work.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use super::metrics;
+use super::notify::Notify;
+use super::picture::{KeptContainer, Picture};
+use super::step::{Effect, Event, Moment, Phase, Saying, State, step};
+use super::watch;
+use super::work::{self, Done, Work};
+use crate::engine::{Engine, EngineError, Holds, Silent};
+use crate::host::{ContainerEvent, Host, HostError};
+use crate::resource::{Container, Resource};
+
+/// Docker's events tell most; this often everything is looked at all the same.
+const ROUND: Duration = Duration::from_secs(30);
+/// How often the files that others write are looked at: the receipt, the holds.
+const FILES: Duration = Duration::from_secs(5);
+/// Work that takes longer is stuck, and systemd may know.
+const STUCK: Duration = Duration::from_secs(1800);
+
+/// What the loop is told.
+pub(super) enum Message {
+    /// Docker answers, or does so no more.
+    Docker(bool),
+    /// Something happened to a container.
+    Event(ContainerEvent),
+    /// A piece of work is over.
+    Done(Done),
+    /// It is to end.
+    Stop,
+}
+
+/// A container, and what is known of it.
+struct Kept {
+    container: Container,
+    state: State,
+    wake: Option<Moment>,
+    /// The work under way, and since when.
+    work: Option<(Work, Moment)>,
+    look_again: bool,
+    since: String,
+    mends: u64,
+    error: Option<String>,
+}
+
+/// The supervisor.
+pub struct Keeper {
+    host: Arc<Host>,
+    begun: Instant,
+    kept: BTreeMap<String, Kept>,
+    holds: Holds,
+    receipt: Option<Vec<u8>>,
+    picture: Picture,
+    notify: Notify,
+    to: Sender<Message>,
+    from: Receiver<Message>,
+}
+
+impl Keeper {
+    /// One for this host.
+    pub fn new(host: Host) -> Self {
+        let (to, from) = channel();
+        let since = host.clock.now_text();
+        Self {
+            host: Arc::new(host),
+            begun: Instant::now(),
+            kept: BTreeMap::new(),
+            holds: Holds::default(),
+            receipt: None,
+            picture: Picture {
+                since,
+                ..Picture::default()
+            },
+            notify: Notify::default(),
+            to,
+            from,
+        }
+    }
+
+    /// Keeps the host until a signal ends it. What runs goes on running then.
+    ///
+    /// # Errors
+    /// When the kernel refuses it signals or threads.
+    pub fn run(mut self) -> Result<(), HostError> {
+        watch::signals(self.to.clone())?;
+        watch::docker(&self.host, self.to.clone())?;
+        metrics::serve(&self.host)?;
+        let beat = Notify::beat().unwrap_or(ROUND);
+        let (mut files, mut round, mut alive) = (Moment::ZERO, ROUND, Moment::ZERO);
+        loop {
+            let now = self.now();
+            if files <= now {
+                files = now + FILES;
+                self.read_files();
+            }
+            if round <= now {
+                round = now + ROUND;
+                self.look_at_all();
+            }
+            self.wake(now);
+            self.tell();
+            if alive <= now && !self.is_stuck(now) {
+                alive = now + beat;
+                Notify::alive();
+            }
+            let wakes = self.kept.values().filter_map(|kept| kept.wake);
+            let next = wakes.fold(files.min(round).min(alive), Moment::min);
+            // Never busy, whatever asks to be woken at once.
+            let wait = next
+                .saturating_sub(self.now())
+                .max(Duration::from_millis(10));
+            match self.from.recv_timeout(wait) {
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+        Notify::stopping();
+        metrics::close(&self.host);
+        Picture::remove(&self.host, &Engine::new(&self.host, &Silent).layout);
+        info!(state = "stopping", "what runs goes on running");
+        Ok(())
+    }
+
+    fn now(&self) -> Moment {
+        self.begun.elapsed()
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Docker(true) => {
+                info!(state = "docker", "following Docker's events");
+                self.look_at_all();
+            }
+            Message::Docker(false) => {
+                warn!(
+                    state = "no-docker",
+                    "Docker does not answer; asked again every second"
+                );
+                self.look_at_all();
+            }
+            Message::Event(ContainerEvent { name, is_death }) => {
+                if is_death {
+                    self.handle(&name, Event::Died);
+                } else {
+                    self.look(&name);
+                }
+            }
+            Message::Done(done) => self.done(done),
+            Message::Stop => {}
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        let Some(kept) = self.kept.get_mut(&done.name) else {
+            return;
+        };
+        kept.work = None;
+        if let Some(error) = done.error {
+            kept.error = Some(error);
+        }
+        self.handle(&done.name, done.event);
+        let looks_again = self
+            .kept
+            .get_mut(&done.name)
+            .is_some_and(|kept| std::mem::take(&mut kept.look_again));
+        if looks_again {
+            self.look(&done.name);
+        }
+    }
+
+    /// What others wrote: which containers there are to be, and what is held.
+    fn read_files(&mut self) {
+        let engine = Engine::new(&self.host, &Silent);
+        match engine.holds() {
+            Ok(holds) => self.holds = holds,
+            Err(error) => warn!(%error, "the holds cannot be read: those known so far are kept to"),
+        }
+        let path = engine.layout.state.join("receipt.json");
+        let bytes = self.host.files.read(&path).unwrap_or_default();
+        if self.receipt != bytes || self.kept.is_empty() {
+            match engine.containers() {
+                Ok(containers) => {
+                    self.receipt = bytes;
+                    self.keep(containers);
+                }
+                Err(error) => report("the receipt cannot be read", &error),
+            }
+        }
+        self.keep_to_holds();
+    }
+
+    /// These are the containers now.
+    fn keep(&mut self, containers: Vec<Container>) {
+        let is_wanted = |name: &String| containers.iter().any(|one| one.name == *name);
+        self.kept.retain(|name, _| is_wanted(name));
+        for container in containers {
+            let name = container.name.clone();
+            match self.kept.get_mut(&name) {
+                Some(kept) => kept.container = container,
+                None => {
+                    let kept = Kept {
+                        container,
+                        state: State::default(),
+                        wake: None,
+                        work: None,
+                        look_again: false,
+                        since: self.host.clock.now_text(),
+                        mends: 0,
+                        error: None,
+                    };
+                    self.kept.insert(name.clone(), kept);
+                    self.look(&name);
+                }
+            }
+        }
+    }
+
+    fn keep_to_holds(&mut self) {
+        let now = self.host.clock.now();
+        let mut changed = Vec::new();
+        for (name, kept) in &self.kept {
+            let id = Resource::Container(kept.container.clone()).id();
+            let is_held = self.holds.is_held(&id, now);
+            if is_held != (kept.state.phase == Phase::Held) {
+                changed.push((name.clone(), is_held));
+            }
+        }
+        for (name, is_held) in changed {
+            let event = if is_held { Event::Held } else { Event::Unheld };
+            self.handle(&name, event);
+        }
+    }
+
+    fn look_at_all(&mut self) {
+        let names: Vec<String> = self.kept.keys().cloned().collect();
+        for name in names {
+            self.look(&name);
+        }
+    }
+
+    fn wake(&mut self, now: Moment) {
+        let due = |kept: &Kept| kept.wake.is_some_and(|at| at <= now);
+        let names: Vec<String> = self
+            .kept
+            .iter()
+            .filter(|(_, kept)| due(kept))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in names {
+            if let Some(kept) = self.kept.get_mut(&name) {
+                kept.wake = None;
+            }
+            self.handle(&name, Event::Tick);
+        }
+    }
+
+    fn look(&mut self, name: &str) {
+        self.begin(name, Work::Look);
+    }
+
+    fn begin(&mut self, name: &str, work: Work) {
+        let now = self.now();
+        let Some(kept) = self.kept.get_mut(name) else {
+            return;
+        };
+        // One at a time. A mend that comes while somebody looks is begun all the same: it looks anew.
+        if kept.work.is_some() && work == Work::Look {
+            kept.look_again = true;
+            return;
+        }
+        kept.work = Some((work, now));
+        let begun = work::begin(&self.host, kept.container.clone(), work, self.to.clone());
+        if let Err(error) = begun {
+            kept.work = None;
+            kept.wake = Some(now + Duration::from_secs(1));
+            warn!(%error, container = name, "cannot be looked at");
+        }
+    }
+
+    /// Steps one container's machine, and does what it asks for.
+    fn handle(&mut self, name: &str, event: Event) {
+        let now = self.now();
+        let Some(kept) = self.kept.get_mut(name) else {
+            return;
+        };
+        let (state, effects) = step(&kept.state, event, now);
+        if state.phase.name() != kept.state.phase.name() {
+            kept.since = self.host.clock.now_text();
+        }
+        if matches!(state.phase, Phase::Up { .. }) {
+            kept.error = None;
+        }
+        kept.state = state;
+        for effect in effects {
+            match effect {
+                Effect::Look => self.look(name),
+                Effect::Mend(mend) => {
+                    if let Some(kept) = self.kept.get_mut(name) {
+                        kept.mends += 1;
+                    }
+                    self.begin(name, Work::Mend(mend));
+                }
+                Effect::WakeAt(at) => {
+                    if let Some(kept) = self.kept.get_mut(name) {
+                        kept.wake = Some(at);
+                    }
+                }
+                Effect::Say(saying) => self.say(name, saying),
+            }
+        }
+    }
+
+    fn say(&self, name: &str, saying: Saying) {
+        let kept = self.kept.get(name);
+        let why = kept.and_then(|kept| kept.error.clone()).unwrap_or_default();
+        let container = name;
+        match saying {
+            Saying::Down(mend) => warn!(
+                container,
+                state = "down",
+                "container {name} is not as it was applied: {}",
+                doing(mend.as_str())
+            ),
+            Saying::Failed(mend) => error!(
+                container,
+                state = "failed",
+                error = why,
+                "container {name}: the step `{}` failed; it is tried again",
+                mend.as_str()
+            ),
+            Saying::Recovered => info!(container, state = "up", "container {name} is well again"),
+            Saying::CrashLoop => error!(
+                container,
+                state = "crash-loop",
+                "container {name} crashes again and again: `docker logs {name}` says why"
+            ),
+            Saying::CrashLoopOver => {
+                info!(container, state = "up", "container {name} crashes no more");
+            }
+            Saying::Foreign => error!(
+                container,
+                state = "foreign",
+                "a container that Tavern did not make has the name {name}: it is left alone"
+            ),
+        }
+    }
+
+    fn is_stuck(&self, now: Moment) -> bool {
+        let since = |kept: &Kept| {
+            kept.work
+                .is_some_and(|(_, at)| now.saturating_sub(at) > STUCK)
+        };
+        self.kept.values().any(since)
+    }
+
+    /// Tells whoever asks: systemd, and `tavernctl status`.
+    fn tell(&mut self) {
+        let containers: Vec<KeptContainer> = self.kept.values().map(Kept::picture).collect();
+        let up = self.kept.values();
+        let up = up.filter(|kept| matches!(kept.state.phase, Phase::Up { .. }));
+        let text = match (up.count(), containers.len()) {
+            (_, 0) => "no containers to keep".to_owned(),
+            (up, all) => format!("{up} of {all} containers up"),
+        };
+        self.notify.status(&text);
+        if self.picture.containers != containers || self.picture.version == 0 {
+            self.picture.containers = containers;
+            let layout = Engine::new(&self.host, &Silent).layout;
+            if let Err(error) = self.picture.write(&self.host, &layout) {
+                warn!(%error, "what is known cannot be written down");
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn picture(&self) -> KeptContainer {
+        KeptContainer {
+            name: self.container.name.clone(),
+            stack: self.container.stack.clone(),
+            phase: self.state.phase.name().to_owned(),
+            since: self.since.clone(),
+            mends: self.mends,
+            crash_loop: self.state.is_crash_loop,
+            error: self.error.clone(),
+        }
+    }
+}
+
+fn doing(mend: &str) -> &'static str {
+    match mend {
+        "image" => "it and its image are gone; both are brought back",
+        "create" => "it is gone; it is made again, on its own volume",
+        "start" => "it is stopped; it is started",
+        _ => "it does not answer; it is restarted",
+    }
+}
+
+fn report(what: &str, error: &EngineError) {
+    error!(%error, "{what}");
+}

@@ -1,0 +1,129 @@
+//! Numbers for Prometheus, on a socket that only root may open. Made anew for each question, from the files that
+//! `status` reads: nothing here can hold up the loop.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::net::UnixListener;
+use tracing::warn;
+
+use super::picture::Picture;
+use super::record::last;
+use super::watch::spawn;
+use crate::check::Verdict;
+use crate::engine::{Engine, Silent};
+use crate::host::{Host, HostError};
+
+/// Whoever is slower has left.
+const HEAD_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where the socket is.
+fn socket(engine: &Engine<'_>) -> PathBuf {
+    engine.layout.run.join("tavernd.metrics.sock")
+}
+
+/// Serves the numbers on a thread of its own.
+pub(super) fn serve(host: &Arc<Host>) -> Result<(), HostError> {
+    let host = Arc::clone(host);
+    spawn("metrics", move || {
+        if let Err(error) = serve_here(&host) {
+            warn!(%error, "no numbers for Prometheus");
+        }
+    })
+}
+
+/// Takes the socket away.
+pub(super) fn close(host: &Host) {
+    let _ = host.files.remove(&socket(&Engine::new(host, &Silent)));
+}
+
+fn serve_here(host: &Arc<Host>) -> Result<(), HostError> {
+    let failed = |error: std::io::Error| HostError::Unexpected(error.to_string());
+    // What a killed one left.
+    close(host);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    runtime.block_on(async {
+        let path = socket(&Engine::new(host, &Silent));
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        loop {
+            // One after the other: there is one Prometheus.
+            let (stream, _) = listener.accept().await.map_err(failed)?;
+            let service = service_fn(|request| {
+                let host = Arc::clone(host);
+                async move { Ok::<_, Infallible>(answer(&host, &request)) }
+            });
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_LIMIT)
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), service);
+            let _ = tokio::time::timeout(2 * HEAD_LIMIT, served).await;
+        }
+    })
+}
+
+fn answer(host: &Host, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let is_asked = request.method() == Method::GET && request.uri().path() == "/metrics";
+    let (status, text) = if is_asked {
+        (StatusCode::OK, text(&Engine::new(host, &Silent)))
+    } else {
+        (StatusCode::NOT_FOUND, "ask for /metrics\n".to_owned())
+    };
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    let plain = hyper::header::HeaderValue::from_static("text/plain; version=0.0.4");
+    response
+        .headers_mut()
+        .insert(hyper::header::CONTENT_TYPE, plain);
+    response
+}
+
+fn text(engine: &Engine<'_>) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        describe_gauge!("tavern_container_up", "1 if it runs and answers");
+        describe_gauge!(
+            "tavern_container_crash_loop",
+            "1 if it crashes again and again"
+        );
+        describe_counter!("tavern_container_mends_total", "How often it was put back");
+        describe_gauge!(
+            "tavern_probe_healthy",
+            "1 if the probe's verdict is healthy"
+        );
+        describe_gauge!(
+            "tavern_probe_since_seconds",
+            "When that verdict began, Unix time"
+        );
+        let flag = |is_so: bool| f64::from(u8::from(is_so));
+        let picture = Picture::read(engine.host, &engine.layout).unwrap_or_default();
+        for kept in picture.containers {
+            let labels = [("container", kept.name), ("stack", kept.stack)];
+            gauge!("tavern_container_up", &labels).set(flag(kept.phase == "up"));
+            gauge!("tavern_container_crash_loop", &labels).set(flag(kept.crash_loop));
+            counter!("tavern_container_mends_total", &labels).absolute(kept.mends);
+        }
+        for (name, track) in last(engine).unwrap_or_default().tracks {
+            let labels = [("probe", name)];
+            let is_well = track.verdict == Verdict::Healthy;
+            gauge!("tavern_probe_healthy", &labels).set(flag(is_well));
+            let since = u32::try_from(track.since).unwrap_or(u32::MAX);
+            gauge!("tavern_probe_since_seconds", &labels).set(f64::from(since));
+        }
+    });
+    handle.render()
+}

@@ -1,0 +1,26 @@
+//! `tavernd`: keeps the host as its newest generation made it. It stands in no request's path.
+//!
+//! What to do about a container is decided by [`step`], a pure function. The rest of this room feeds it: Docker's
+//! events, looks at containers, the clock, holds; and carries out what it asks for, through the engine.
+
+mod alert;
+mod health;
+mod keeper;
+mod metrics;
+mod notify;
+mod picture;
+mod record;
+mod send;
+mod step;
+mod store;
+mod watch;
+mod work;
+
+pub use alert::{Message, Outbox};
+pub use health::{Health, News, Track};
+pub use keeper::Keeper;
+pub use picture::{KeptContainer, Picture};
+pub use record::{RecordError, Round, last, record};
+pub use send::{Sent, hostname, send};
+pub use step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
+pub use store::{DAYS, Day, Store, StoreError};

@@ -1,0 +1,64 @@
+//! Looks and mends, each on a thread of its own: Docker may take its time over one.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use super::keeper::Message;
+use super::step::{Event, Mended};
+use super::watch::spawn;
+use crate::engine::{Engine, EngineError, Silent};
+use crate::host::{Host, HostError};
+use crate::resource::{Container, Mend};
+
+/// What came of a piece of work.
+pub(super) struct Done {
+    /// About which container.
+    pub(super) name: String,
+    /// What the state machine is told.
+    pub(super) event: Event,
+    /// Why a mend failed.
+    pub(super) error: Option<String>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    Look,
+    Mend(Mend),
+}
+
+/// Begins it; its end is a message.
+pub(super) fn begin(
+    host: &Arc<Host>,
+    container: Container,
+    work: Work,
+    to: Sender<Message>,
+) -> Result<(), HostError> {
+    let host = Arc::clone(host);
+    spawn(&container.name.clone(), move || {
+        let engine = Engine::new(&host, &Silent);
+        let (event, error) = match work {
+            Work::Look => (Event::Seen(engine.glance(&container)), None),
+            Work::Mend(from) => match engine.mend(&container.name, from) {
+                Ok(()) => (Event::Mended(Mended::Done), None),
+                Err(unmended) => {
+                    let how = unmended.at.map_or(Mended::Busy, Mended::Failed);
+                    (Event::Mended(how), Some(in_words(&unmended.error)))
+                }
+            },
+        };
+        // Nobody listens any more when it is to end.
+        let _ = to.send(Message::Done(Done {
+            name: container.name,
+            event,
+            error,
+        }));
+    })
+}
+
+fn in_words(error: &EngineError) -> String {
+    match error.help() {
+        Some(help) => format!("{error}: {help}"),
+        None => error.to_string(),
+    }
+}

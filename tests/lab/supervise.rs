@@ -1,0 +1,269 @@
+//! tavernd on a real host: what is lost comes back, by itself, and nothing else is touched.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::site::{count, edit, exits, installed, status, token, wait_until_healthy};
+use crate::support::lab::{Host, Image};
+
+/// What became possible is done by then, with some room for a busy machine.
+const SOON: Duration = Duration::from_secs(30);
+
+#[test]
+fn debian_12_keeps_its_containers() {
+    keeps_its_containers(Image::BookwormPrepared, "keep12");
+}
+
+#[test]
+fn debian_13_keeps_its_containers() {
+    keeps_its_containers(Image::TrixiePrepared, "keep13");
+}
+
+fn keeps_its_containers(image: Image, name: &str) {
+    let host = installed(image, name);
+    let limits =
+        "app = \"counter\"\nlimits = { rate = 100000, burst = 100000, connections = 10000 }";
+    edit(&host, "app = \"counter\"", limits);
+    host.ok("tavernctl install --yes");
+    host.ok(
+        "docker tag redis:7-alpine theirs:1 && docker run -d --name theirs --network none theirs:1",
+    );
+    its_sandbox_is_tight(&host);
+    what_is_lost_comes_back(&host);
+    let theirs = its_start(&host, "theirs");
+    a_hold_is_respected(&host);
+    a_foreign_container_is_left_alone(&host);
+    a_crash_loop_is_said(&host);
+    nobody_notices_that_it_is_killed(&host);
+    assert_eq!(its_start(&host, "theirs"), theirs, "not ours to touch");
+    a_pruned_image_comes_from_its_file(&host);
+    // By all that, no generation was made, and nothing is left to do.
+    assert_eq!(host.ok("ls /var/lib/tavern/generations"), "1\n2\n");
+    exits(&host.sh("tavernctl plan"), 0);
+    exits(&host.sh("tavernctl uninstall --yes --purge"), 0);
+    host.ok(
+        "test ! -e /run/tavernd && test ! -e /etc/systemd/system/tavernd.service && \
+         test ! -e /var/lib/tavern",
+    );
+    assert!(!host.sh("systemctl cat tavernd.service").success());
+    host.ok("docker inspect theirs");
+}
+
+fn its_start(host: &Host, container: &str) -> String {
+    host.ok(&format!(
+        "docker inspect -f '{{{{.State.StartedAt}}}}' {container}"
+    ))
+}
+
+fn its_sandbox_is_tight(host: &Host) {
+    host.ok("systemctl is-active tavernd && systemctl is-enabled tavernd");
+    let report = host.ok("systemd-analyze security --no-pager tavernd.service | tail -n 1");
+    let level: f64 = report
+        .split_whitespace()
+        .find_map(|word| word.parse().ok())
+        .unwrap_or_else(|| panic!("no level in {report}"));
+    assert!(level <= 2.5, "{report}");
+    let said = host.sh("systemd-analyze verify /etc/systemd/system/tavernd.service");
+    assert!(
+        said.success() && said.stdout.is_empty() && said.stderr.is_empty(),
+        "{said}"
+    );
+}
+
+/// Waits until a count is answered, and says what it was.
+fn counted(host: &Host, token: &str, what: &str) -> u64 {
+    host.wait(what, SOON, || {
+        let asked = "https://localhost/flask/api/count -H";
+        match status(host, &format!("{asked} 'Authorization: Bearer {token}'")) {
+            200 => Ok(()),
+            other => Err(format!(
+                "{other}\n{}",
+                host.ok("docker ps -a; journalctl -u tavernd -n 20 --no-pager -o cat")
+            )),
+        }
+    });
+    count(host, token)
+}
+
+fn what_is_lost_comes_back(host: &Host) {
+    let token = token(host);
+    let mut before = count(host, &token);
+    let losses = [
+        ("docker kill redis-flask", true),
+        ("docker stop redis-flask", true),
+        ("docker rm -f redis-flask", false),
+        (
+            "docker kill redis-flask && docker container prune -f",
+            false,
+        ),
+        ("systemctl restart docker", true),
+        (
+            "systemctl stop docker.socket docker && sleep 3 && systemctl start docker",
+            true,
+        ),
+        (
+            "docker kill -s KILL redis-flask; docker kill -s KILL redis-flask; docker rm -f redis-flask",
+            false,
+        ),
+    ];
+    for (loss, is_same) in losses {
+        let id = host.ok("docker inspect -f '{{.Id}}' redis-flask");
+        host.sh(loss);
+        let now = counted(host, &token, loss);
+        assert!(now > before, "{loss}: {before}, then {now}");
+        assert!(now <= before + 8, "{loss}: {before}, then {now}");
+        before = now;
+        let after = host.ok("docker inspect -f '{{.Id}}' redis-flask");
+        assert_eq!(id == after, is_same, "{loss}");
+        if loss.contains("systemctl") {
+            // It has no restart policy: nobody but its owner starts it.
+            host.ok("test \"$(docker inspect -f '{{.State.Running}}' theirs)\" = false && docker start theirs");
+        }
+    }
+    wait_until_healthy(host, "all to be as before");
+    let journal = host.ok("journalctl -u tavernd -o cat --no-pager");
+    for line in [
+        "container redis-flask is not as it was applied: it is gone; it is made again",
+        "container redis-flask is not as it was applied: it is stopped; it is started",
+        "container redis-flask is well again",
+    ] {
+        assert!(journal.contains(line), "no `{line}` in {journal}");
+    }
+}
+
+/// What the supervisor says of Redis.
+fn phase(host: &Host) -> String {
+    host.ok(
+        "jq -r '.containers[] | select(.name == \"redis-flask\") | .phase' /run/tavernd/state.json",
+    )
+    .trim()
+    .to_owned()
+}
+
+fn wait_for_phase(host: &Host, wanted: &str) {
+    host.wait(&format!("Redis to be {wanted}"), SOON, || {
+        let phase = phase(host);
+        if phase == wanted { Ok(()) } else { Err(phase) }
+    });
+}
+
+fn a_hold_is_respected(host: &Host) {
+    let token = token(host);
+    let before = count(host, &token);
+    host.ok("tavernctl hold redis");
+    wait_for_phase(host, "held");
+    let status = host.ok("tavernctl status");
+    assert!(status.contains("watched: held since "), "{status}");
+    host.ok("docker kill redis-flask");
+    // A new one looks at everything first, and has by now.
+    host.ok("systemctl restart tavernd");
+    wait_for_phase(host, "held");
+    let running = "docker inspect -f '{{.State.Running}}' redis-flask";
+    assert_eq!(host.ok(running).trim(), "false");
+    host.ok("tavernctl hold --end redis");
+    assert_eq!(counted(host, &token, "the end of the hold"), before + 2);
+}
+
+fn a_foreign_container_is_left_alone(host: &Host) {
+    let token = token(host);
+    let before = count(host, &token);
+    host.ok("systemctl stop tavernd && docker rm -f redis-flask && \
+         docker run -d --name redis-flask --network none theirs:1 && systemctl start tavernd");
+    let theirs = its_start(host, "redis-flask");
+    wait_for_phase(host, "foreign");
+    host.ok("docker kill redis-flask");
+    host.ok("systemctl restart tavernd");
+    wait_for_phase(host, "foreign");
+    assert_eq!(its_start(host, "redis-flask"), theirs);
+    host.ok("docker rm -f redis-flask");
+    let now = counted(host, &token, "the name to be free again");
+    assert!(now > before && now <= before + 2, "{before}, then {now}");
+}
+
+/// Its process dies again and again; Docker and tavernd start it each time.
+fn a_crash_loop_is_said(host: &Host) {
+    let token = token(host);
+    let before = count(host, &token);
+    let said = "container redis-flask crashes again and again";
+    let journal = "journalctl -u tavernd -o cat --no-pager";
+    assert!(!host.ok(journal).contains(said));
+    host.ok("docker update --memory 6m --memory-swap 6m redis-flask; true");
+    host.wait("the crash loop to be said", SOON * 4, || {
+        host.sh("kill -9 $(docker inspect -f '{{.State.Pid}}' redis-flask)");
+        let status = host.ok("tavernctl status");
+        if status.contains("crash loop") {
+            Ok(())
+        } else {
+            Err(status)
+        }
+    });
+    host.ok("docker update --memory 512m --memory-swap 512m redis-flask; true");
+    let now = counted(host, &token, "the end of the crash loop");
+    assert!(now > before, "{before}, then {now}");
+    host.wait("its end to be said", SOON * 4, || {
+        let journal = host.ok(journal);
+        if journal.contains("container redis-flask crashes no more") {
+            Ok(())
+        } else {
+            Err(journal)
+        }
+    });
+    assert_eq!(host.ok(journal).matches(said).count(), 1);
+}
+
+fn nobody_notices_that_it_is_killed(host: &Host) {
+    let what_runs = || {
+        let redis = its_start(host, "redis-flask");
+        redis + &host.ok("systemctl show -P MainPID tavern-counter.service nginx.service")
+    };
+    let before = what_runs();
+    let url = format!("https://{}/flask/api/ping", host.ip());
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let output = Command::new("ab")
+                .args(["-q", "-k", "-n", "5000", "-c", "32", &url])
+                .output()
+                .expect("ab is installed by tests/run");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        });
+        let mut kills = 0;
+        while !load.is_finished() || kills < 3 {
+            host.ok("systemctl kill -s KILL --kill-who=main tavernd; true");
+            host.wait("tavernd to be back", SOON, || {
+                let state = host.sh("systemctl is-active tavernd").stdout;
+                (state == "active\n").then_some(()).ok_or(state)
+            });
+            kills += 1;
+        }
+        let report = load.join().expect("ab ended");
+        assert!(report.contains("Complete requests:      5000"), "{report}");
+        assert!(report.contains("Failed requests:        0"), "{report}");
+        assert!(!report.contains("Non-2xx"), "{report}");
+    });
+    wait_for_phase(host, "up");
+    assert_eq!(what_runs(), before, "it adopts what runs");
+}
+
+fn a_pruned_image_comes_from_its_file(host: &Host) {
+    let token = token(host);
+    let before = count(host, &token);
+    host.ok(
+        "cp /etc/resolv.conf /root/resolv.conf; echo nameserver 127.0.0.1 >/etc/resolv.conf; \
+         docker save -o /root/redis.tar redis:7-alpine; systemctl restart docker; \
+         docker rmi -f redis:7-alpine; docker rm -f redis-flask",
+    );
+    host.wait("the failure to be said", SOON, || {
+        let status = host.ok("tavernctl status");
+        if status.contains("cannot pull redis:7-alpine") {
+            Ok(())
+        } else {
+            Err(status)
+        }
+    });
+    host.ok("mkdir -p /var/lib/tavern/images && mv /root/redis.tar /var/lib/tavern/images/redis_7-alpine.tar");
+    let now = counted(host, &token, "the image to be loaded");
+    assert!(now > before, "{before}, then {now}");
+    let status = host.ok("tavernctl status");
+    assert!(!status.contains("cannot pull"), "{status}");
+    host.ok("cat /root/resolv.conf >/etc/resolv.conf");
+}
