@@ -28,6 +28,7 @@
 //! | [`backup`] | backups, drills and restores, through restic | `engine`, `host`, `stack`, `mint`, `resource`, `model` |
 //! | [`check`] | probes, and verdicts that are pure functions of their answers | `host`, `stack`, `resource`, `mint`, `model` |
 //! | [`logs`] | the logs of a stack's parts, merged by time | `host`, `stack`, `model` |
+//! | [`monitor`] | follows nginx's logs as a unit without privileges; knows nothing of the host | – |
 //! | [`supervise`] | tavernd: what to do next is a pure function; the loops that feed it | `check`, `engine`, `host`, … |
 //! | [`up`] | the same stack in the foreground, without root | `expand`, `check`, `host`, … |
 //! | [`web`] | what every built-in service shares | – |
@@ -63,6 +64,7 @@ pub mod host;
 pub mod logs;
 pub mod mint;
 pub mod model;
+pub mod monitor;
 pub mod plan;
 pub mod resource;
 pub mod stack;

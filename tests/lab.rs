@@ -50,6 +50,8 @@ mod hold;
 mod image;
 #[path = "lab/load.rs"]
 mod load;
+#[path = "lab/monitor.rs"]
+mod monitor;
 #[path = "lab/owner.rs"]
 mod owner;
 #[path = "lab/pairs.rs"]

@@ -38,6 +38,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("check", &["host", "stack", "model", "mint", "resource"]),
     ("logs", &["host", "stack", "model"]),
+    ("monitor", &[]),
     (
         "supervise",
         &["check", "engine", "host", "stack", "model", "resource"],
@@ -67,6 +68,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "up",
             "supervise",
             "backup",
+            "monitor",
         ],
     ),
     ("main", &["cli"]),
@@ -78,7 +80,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bollard", &["host/docker"]),
     ("clap", &["cli/"]),
     ("hyperlocal", &["host/"]),
-    ("libc", &["web/memory"]),
+    ("libc", &["web/memory", "monitor/follow"]),
     ("metrics", &["web/", "supervise/metrics"]),
     (
         "metrics_exporter_prometheus",

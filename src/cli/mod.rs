@@ -17,6 +17,7 @@ mod hold;
 mod image;
 mod install;
 mod logs;
+mod monitor;
 mod password;
 mod plan;
 mod printer;
@@ -115,6 +116,9 @@ enum Verb {
     /// Run a built-in app; this is what an app's unit starts
     #[command(hide = true)]
     Serve(serve::Arguments),
+    /// Follow the logs of the sites; this is what `tavern-monitor.service` starts
+    #[command(hide = true)]
+    Monitor(monitor::Arguments),
     /// Come back from a change that nobody confirmed; this is what `tavern-revert.service` starts
     #[command(hide = true)]
     Revert(revert::Arguments),
@@ -213,6 +217,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         | Verb::Supervise(_)
         | Verb::Up(_)
         | Verb::Serve(_)
+        | Verb::Monitor(_)
         | Verb::Tether(_) => false,
         _ => true,
     };
@@ -251,6 +256,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Up(arguments) => up::run(&arguments, printer),
         Verb::Supervise(arguments) => supervise::run(&arguments),
         Verb::Serve(arguments) => serve::run(&arguments),
+        Verb::Monitor(arguments) => monitor::run(&arguments),
         Verb::Tether(arguments) => tether::run(&arguments),
     }
 }

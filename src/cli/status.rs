@@ -11,8 +11,12 @@ use crate::engine::{Engine, Silent};
 use crate::host::{Host, HostError};
 use crate::mint;
 use crate::model::{BackupRecord, CHAIN, Layout, Saved};
+use crate::monitor::{self, REPORT_FILE, Report};
 use crate::stack::{SiteContent, Stack};
 use crate::supervise::{self, Health, Picture};
+
+/// The monitor writes every other second.
+const STALE_SECONDS: u64 = 30;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  sudo tavernctl status")]
@@ -44,6 +48,7 @@ pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
             pending.back_to
         ));
     }
+    text.push_str(&found(&host));
     if let Some(health) = supervise::last(&engine) {
         text.push_str(&described(&health));
     }
@@ -57,6 +62,24 @@ pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
     }
     printer.out(&text);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What stands out in the logs.
+fn found(host: &Host) -> String {
+    let place = Layout::system().monitor().join(REPORT_FILE);
+    let report = host.files.read(&place).ok().flatten();
+    let report = report.and_then(|bytes| Report::parse(&bytes));
+    let now = host.clock.now().unix_timestamp();
+    let is_fresh = |report: &Report| now.abs_diff(report.time.cast_signed()) < STALE_SECONDS;
+    let Some(report) = report.filter(is_fresh) else {
+        return "Logs       nobody watches them: `journalctl -u tavern-monitor` says why\n"
+            .to_owned();
+    };
+    let findings = report.sites.iter().flat_map(|(site, about)| {
+        let findings = about.findings.iter();
+        findings.map(move |one| format!("Found      {}\n", monitor::describe(site, one)))
+    });
+    findings.collect()
 }
 
 /// How all probes are, by the last round; the ill ones one by one.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use minijinja::context;
 
 use super::emit::{EmitError, emit};
-use super::{app, backup, certificate, container, pages, supervisor};
+use super::{app, backup, certificate, container, monitor, pages, supervisor};
 use crate::model::{Facts, Layout, Mode, UfwFacts};
 use crate::resource::{
     Binary, Content, Desired, Directory, File, Group, Keep, Link, Owner, Package, Resource,
@@ -64,6 +64,7 @@ pub(super) fn resources(
             restarts: stacks
                 .iter()
                 .flat_map(app::services)
+                .chain((!stacks.is_empty()).then(monitor::unit))
                 .chain(supervisor::id(stacks))
                 .collect(),
         });

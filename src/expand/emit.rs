@@ -96,6 +96,11 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../units/revert.timer"),
     ),
     (
+        "monitor.service",
+        Language::Systemd,
+        include_str!("../../units/monitor.service"),
+    ),
+    (
         "check.service",
         Language::Systemd,
         include_str!("../../units/check.service"),

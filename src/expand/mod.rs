@@ -8,6 +8,7 @@ mod base;
 mod certificate;
 mod container;
 mod emit;
+mod monitor;
 mod nginx;
 mod pages;
 mod revert;
@@ -70,6 +71,7 @@ pub fn expand(
         desired.extend(nginx::log_files(stack, layout));
     }
     desired.extend(certificate::renewal(stacks, facts, layout)?);
+    desired.extend(monitor::resources(stacks, facts, layout)?);
     desired.extend(backup::timers(stacks, facts, layout)?);
     desired.extend(supervisor::units(stacks, facts, layout)?);
     desired.extend(base::openings(stacks, facts));

@@ -103,6 +103,11 @@ impl Layout {
         self.etc.join("tls").join(stack.as_str())
     }
 
+    /// What the log monitor says.
+    pub fn monitor(&self) -> PathBuf {
+        self.run.with_file_name("tavern-monitor")
+    }
+
     /// The CA of this host: a link to the pair in use.
     pub fn local_ca(&self) -> PathBuf {
         self.etc.join("local-ca")

@@ -1,0 +1,146 @@
+//! The log monitor on a real host: what it sees, what it survives, and what hostile lines do to it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::site::installed;
+use crate::support::lab::{Host, Image};
+
+const REPORT: &str = "/run/tavern-monitor/report.json";
+const LOG: &str = "/var/log/nginx/counter-main.access.json";
+
+#[test]
+fn debian_12_logs_are_watched() {
+    the_logs_are_watched(&installed(Image::BookwormPrepared, "monitor12"));
+}
+
+#[test]
+fn debian_13_logs_are_watched() {
+    the_logs_are_watched(&installed(Image::TrixiePrepared, "monitor13"));
+}
+
+fn the_logs_are_watched(host: &Host) {
+    who_guesses_is_named(host);
+    no_line_is_lost_over_a_rotation(host);
+    hostile_lines_move_nothing(host);
+    a_killed_monitor_comes_back(host);
+    it_is_given_back(host);
+}
+
+fn site(host: &Host, name: &str) -> Option<Value> {
+    let report: Value = serde_json::from_str(&host.read(REPORT)).ok()?;
+    report.get("sites")?.get(name).cloned()
+}
+
+fn requests(host: &Host, name: &str) -> u64 {
+    let site = site(host, name);
+    let requests = site.as_ref().and_then(|site| site["requests"].as_u64());
+    requests.unwrap_or_default()
+}
+
+fn who_guesses_is_named(host: &Host) {
+    // From another machine: the host's own checks are not what is looked for.
+    let close = format!("https://{}/close/", host.ip());
+    for _ in 0..40 {
+        let asked = std::process::Command::new("curl")
+            .args(["-sk", "-u", "admin:wrong", "-o", "/dev/null", &close])
+            .status();
+        assert!(asked.expect("curl is installed by tests/run").success());
+    }
+    host.wait("the guesses to be found", Duration::from_secs(20), || {
+        let status = host.ok("tavernctl status");
+        let is_there = status.contains("Found")
+            && status.contains("counter-close")
+            && status.contains("was refused");
+        is_there.then_some(()).ok_or(status)
+    });
+    let journal = host.ok("journalctl --sync; journalctl -u tavern-monitor -o json --no-pager");
+    assert!(journal.contains("was refused"), "{journal}");
+}
+
+fn no_line_is_lost_over_a_rotation(host: &Host) {
+    let before = requests(host, "counter-main");
+    // Written by one process to one open file, as nginx does; renamed and made anew under it, as logrotate does.
+    host.write(
+        "/root/flood.py",
+        &format!(
+            "import os, time\n\
+             line = b'{{\"client\":\"198.51.100.3\",\"status\":\"200\",\"request_time\":\"0.003\"}}\\n'\n\
+             log = open('{LOG}', 'ab', buffering=0)\n\
+             for second in range(8):\n\
+             \x20   begun = time.monotonic()\n\
+             \x20   for _ in range(100):\n\
+             \x20       log.write(line * 100)\n\
+             \x20   if second == 3:\n\
+             \x20       os.rename('{LOG}', '{LOG}.1')\n\
+             \x20       fresh = open('{LOG}', 'ab', buffering=0)\n\
+             \x20       log.write(line * 100)\n\
+             \x20       log = fresh\n\
+             \x20   time.sleep(max(0, 1 - (time.monotonic() - begun)))\n"
+        ),
+        0o600,
+    );
+    host.ok("python3 /root/flood.py");
+    host.wait("all lines to be counted", Duration::from_secs(20), || {
+        let seen = requests(host, "counter-main") - before;
+        (seen >= 80_100).then_some(()).ok_or(seen.to_string())
+    });
+    assert_eq!(requests(host, "counter-main") - before, 80_100);
+    host.ok("chown www-data:adm /var/log/nginx/counter-main.access.json; chmod 0640 /var/log/nginx/counter-main.access.json");
+}
+
+fn hostile_lines_move_nothing(host: &Host) {
+    let pid = host.ok("systemctl show -p MainPID --value tavern-monitor");
+    // Through nginx: a client's own words. And past it, whatever gets into the file.
+    host.ok(
+        "curl -sk -o /dev/null -A \"$(printf 'x\\033]0;owned\\007\\\"status\\\":\\\"500\\\"<script>')\" https://localhost/ && \
+         head -c 1000000 /dev/zero | tr '\\0' x >> /var/log/nginx/counter-main.access.json && \
+         printf '\\n\\377\\376\\033[2J{\"status\":\"500\"}\\n{\"client\":\"\\033[31m\",\"status\":\"500\",\"request_time\":\"1\"}\\n' \
+         >> /var/log/nginx/counter-main.access.json",
+    );
+    host.wait("the lines to be read", Duration::from_secs(20), || {
+        let unreadable = site(host, "counter-main").and_then(|site| site["unreadable"].as_u64());
+        (unreadable >= Some(2))
+            .then_some(())
+            .ok_or(format!("{unreadable:?}"))
+    });
+    let seen = site(host, "counter-main").unwrap_or_default();
+    assert_eq!(seen["statuses"][4], 0, "{seen}");
+    let status = host.ok("tavernctl status");
+    assert!(!status.contains('\u{1b}'), "{status}");
+    assert_eq!(
+        host.ok("systemctl show -p MainPID --value tavern-monitor"),
+        pid
+    );
+    let memory =
+        host.ok("grep VmRSS /proc/$(systemctl show -p MainPID --value tavern-monitor)/status");
+    let kib: u64 = memory
+        .split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse().ok())
+        .unwrap_or(u64::MAX);
+    assert!(kib < 25 * 1024, "{memory}");
+}
+
+fn a_killed_monitor_comes_back(host: &Host) {
+    host.ok("systemctl kill -s KILL tavern-monitor");
+    host.wait("the monitor to come back", Duration::from_secs(30), || {
+        host.ok("curl -sk -o /dev/null https://localhost/");
+        let seen = requests(host, "counter-main");
+        (1..80_000)
+            .contains(&seen)
+            .then_some(())
+            .ok_or(seen.to_string())
+    });
+    assert_eq!(
+        host.ok("tavernctl install --yes").trim(),
+        "Nothing to change."
+    );
+}
+
+fn it_is_given_back(host: &Host) {
+    host.ok("tavernctl uninstall --yes --purge");
+    assert!(!host.sh("systemctl cat tavern-monitor.service").success());
+    assert!(!host.sh("test -e /run/tavern-monitor").success());
+}
