@@ -67,8 +67,8 @@ fn redis(stack: &Stack, container: &Container, layout: &Layout) -> Result<Vec<De
         configuration.into(),
         Desired {
             resource: secret,
-            // Redis itself reads the list below again.
-            restarts: app::services(stack),
+            // And the list below, which Redis reads again: what only waits for the apps would keep it from its password.
+            restarts: app::services(stack).into_iter().chain([acl.id()]).collect(),
         },
         managed_for(directory.join("redis.conf"), text, restarts.clone()),
         Desired {

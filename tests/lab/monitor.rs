@@ -29,7 +29,9 @@ fn the_logs_are_watched(host: &Host) {
 }
 
 fn site(host: &Host, name: &str) -> Option<Value> {
-    let report: Value = serde_json::from_str(&host.read(REPORT)).ok()?;
+    // Its directory goes and comes with it.
+    let report = host.sh(&format!("cat {REPORT}")).stdout;
+    let report: Value = serde_json::from_str(&report).ok()?;
     report.get("sites")?.get(name).cloned()
 }
 
@@ -87,7 +89,7 @@ fn no_line_is_lost_over_a_rotation(host: &Host) {
         (seen >= 80_100).then_some(()).ok_or(seen.to_string())
     });
     assert_eq!(requests(host, "counter-main") - before, 80_100);
-    host.ok("chown www-data:adm /var/log/nginx/counter-main.access.json; chmod 0640 /var/log/nginx/counter-main.access.json");
+    host.ok("chown www-data:adm /var/log/nginx/counter-main.access.json; chmod 0640 /var/log/nginx/counter-main.access.json; nginx -s reopen");
 }
 
 fn hostile_lines_move_nothing(host: &Host) {

@@ -67,7 +67,7 @@ fn the_unit_reaches_nothing(host: &Host) {
     host.write("/usr/local/lib/tavern-probe", probe, 0o755);
     host.ok(
         "sed -e 's|^ExecStart=.*|ExecStart=/usr/local/lib/tavern-probe|' -e 's/^Type=notify/Type=oneshot/' \
-             -e '/^Requires=/d' -e '/^WatchdogSec=/d' -e '/^Restart/d' -e '/^Alias=/d' -e '/^SyslogIdentifier=/d' \
+             -e '/^Requires=/d' -e '/^Wants=/d' -e '/^Sockets=/d' -e '/^WatchdogSec=/d' -e '/^Restart/d' -e '/^Alias=/d' -e '/^SyslogIdentifier=/d' \
              /etc/systemd/system/tavern-counter.service > /run/systemd/system/tavern-probe.service && \
          systemctl daemon-reload && systemctl start tavern-probe.service",
     );

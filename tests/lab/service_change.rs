@@ -127,11 +127,12 @@ fn a_new_password_for_redis(host: &Host) {
 
 fn a_slow_request_is_in_the_journal(host: &Host) {
     let good = token(host);
-    host.ok("docker pause redis-flask");
+    // Else tavernd would wake it.
+    host.ok("tavernctl hold redis && docker pause redis-flask");
     let answer = host.ok(&format!(
         "curl -sSki -H 'Authorization: Bearer {good}' https://localhost/flask/api/count"
     ));
-    host.ok("docker unpause redis-flask");
+    host.ok("docker unpause redis-flask && tavernctl hold --end redis");
     let answer = answer.to_ascii_lowercase();
     let id = answer
         .lines()
