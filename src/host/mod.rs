@@ -58,7 +58,7 @@ pub use files::{Files, RealFiles, Space};
 pub use firewall::{Firewall, RealFirewall};
 pub use http::{Answer, Door, Http, RealHttp, Request};
 pub use net::{Listener, Net, RealNet, is_free_on_loopback};
-pub use nginx::{Nginx, RealNginx};
+pub use nginx::{Nginx, NginxBuild, RealNginx};
 pub use nginx_setup::{NginxSetup, Workers};
 pub use packages::{Packages, RealPackages};
 pub use private_dir::PrivateDir;
