@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -15,15 +15,13 @@ use futures_util::StreamExt;
 use tokio::runtime::Runtime;
 
 use super::docker::{ContainerEvent, ContainerSpec, Docker, FoundContainer, FoundVolume};
+use super::docker_connection::Connection;
 use super::docker_body::{SETTINGS_LABEL, body, policy_from, policy_text};
 use super::docker_error::{refuse, said};
-use super::docker_events;
+use super::{docker_events, docker_writers};
 use super::{HostError, Outcome};
 use crate::model::ImageRef;
 use crate::resource::LABEL;
-
-/// Every call that is not a pull must be answered in this time.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// A pull ends when nothing came for this long.
 const PULL_STALL: Duration = Duration::from_secs(120);
@@ -31,47 +29,19 @@ const PULL_STALL: Duration = Duration::from_secs(120);
 /// The engine behind `/var/run/docker.sock`.
 #[derive(Default)]
 pub struct RealDocker {
-    connection: OnceLock<(Runtime, bollard::Docker)>,
+    connection: Connection,
 }
 
 impl RealDocker {
-    fn connection(&self) -> Result<&(Runtime, bollard::Docker), HostError> {
-        if let Some(connection) = self.connection.get() {
-            return Ok(connection);
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| HostError::Unexpected(format!("cannot make a runtime: {error}")))?;
-        let docker = runtime
-            .block_on(async {
-                let docker = bollard::Docker::connect_with_unix(
-                    "/var/run/docker.sock",
-                    LIMIT.as_secs(),
-                    bollard::API_DEFAULT_VERSION,
-                )?;
-                // Never pinned: engines refuse versions that are too new and, since 29, too old.
-                tokio::time::timeout(Duration::from_secs(10), docker.negotiate_version())
-                    .await
-                    .map_err(|_| Error::RequestTimeoutError)?
-            })
-            .map_err(|error| refuse(&error))?;
-        Ok(self.connection.get_or_init(|| (runtime, docker)))
+    fn connection(&self) -> Result<(Arc<Runtime>, bollard::Docker), HostError> {
+        self.connection.get()
     }
 
     fn call<T, F>(&self, work: impl FnOnce(bollard::Docker) -> F) -> Result<T, HostError>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let (runtime, docker) = self.connection()?;
-        let work = work(docker.clone());
-        runtime
-            .block_on(async {
-                tokio::time::timeout(LIMIT, work)
-                    .await
-                    .map_err(|_| Error::RequestTimeoutError)?
-            })
-            .map_err(|error| refuse(&error))
+        self.connection.call(work)
     }
 
     fn call_if_there<T, F>(
@@ -139,12 +109,12 @@ impl Docker for RealDocker {
 
     fn load(&self, file: &Path) -> Result<(), HostError> {
         let (runtime, docker) = self.connection()?;
-        runtime.block_on(docker_events::load(docker, file))
+        runtime.block_on(docker_events::load(&docker, file))
     }
 
     fn follow_events(&self, each: &mut dyn FnMut(ContainerEvent) -> bool) -> Result<(), HostError> {
         let (runtime, docker) = self.connection()?;
-        runtime.block_on(docker_events::follow(docker, each))
+        runtime.block_on(docker_events::follow(&docker, each))
     }
 
     fn remove_image(&self, image: &ImageRef) -> Result<(), HostError> {
@@ -221,6 +191,10 @@ impl Docker for RealDocker {
         Ok(named.collect())
     }
 
+    fn writers(&self, volume: &str) -> Result<Vec<String>, HostError> {
+        self.call(|docker| async move { docker_writers::of(&docker, volume).await })
+    }
+
     fn container(&self, name: &str) -> Result<Option<FoundContainer>, HostError> {
         let found = self.call_if_there(|docker| async move {
             docker
@@ -243,6 +217,7 @@ impl Docker for RealDocker {
             stack: labels.get(LABEL).cloned(),
             settings: labels.get(SETTINGS_LABEL).cloned(),
             running: state.running.unwrap_or(false),
+            paused: state.paused.unwrap_or(false),
             restarting: state.restarting.unwrap_or(false),
             exit_code: state.exit_code.unwrap_or_default(),
             auto_remove: host.auto_remove.unwrap_or(false),

@@ -35,7 +35,7 @@ impl<'a> Invocation<'a> {
 
     /// The program's name.
     #[cfg(test)]
-    pub(super) fn program(&self) -> &str {
+    pub(crate) fn program(&self) -> &str {
         self.program
     }
 

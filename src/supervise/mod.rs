@@ -5,6 +5,7 @@
 
 mod alert;
 mod health;
+mod history;
 mod keeper;
 mod metrics;
 mod notify;

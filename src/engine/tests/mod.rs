@@ -13,5 +13,6 @@ mod mend;
 mod pairs;
 mod rig;
 mod rotation;
+mod sole_writer;
 mod sweep;
 mod trust;
