@@ -156,6 +156,20 @@ impl Files for MemoryHost {
         if !machine.tree.has_parent(to) {
             return Err(refused("rename", from, ErrorKind::NotFound));
         }
+        let is_full = machine.tree.below(to).next().is_some();
+        match (&node, machine.tree.get(to)) {
+            (Node::Directory { .. }, Some(Node::Directory { .. })) if is_full => {
+                return Err(refused("rename", from, ErrorKind::DirectoryNotEmpty));
+            }
+            (Node::Directory { .. }, None | Some(Node::Directory { .. })) => {}
+            (Node::Directory { .. }, Some(_)) => {
+                return Err(refused("rename", from, ErrorKind::NotADirectory));
+            }
+            (_, Some(Node::Directory { .. })) => {
+                return Err(refused("rename", from, ErrorKind::IsADirectory));
+            }
+            _ => {}
+        }
         machine.disk("rename", from, "")?;
         let inside: Vec<_> = machine
             .tree
