@@ -211,7 +211,10 @@ fn access(text: &str) -> Option<Vec<(String, String)>> {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod access_tests {
     use super::access;
 
     #[test]
