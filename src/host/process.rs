@@ -41,7 +41,7 @@ impl<'a> Invocation<'a> {
 
     /// Its arguments.
     #[cfg(test)]
-    pub(super) fn words(&self) -> &[String] {
+    pub(crate) fn words(&self) -> &[String] {
         &self.args
     }
 
