@@ -57,10 +57,7 @@ impl Connection {
         Ok(known.insert((Arc::new(runtime), docker)).clone())
     }
 
-    pub(super) fn call<T, F>(
-        &self,
-        work: impl FnOnce(bollard::Docker) -> F,
-    ) -> Result<T, HostError>
+    pub(super) fn call<T, F>(&self, work: impl FnOnce(bollard::Docker) -> F) -> Result<T, HostError>
     where
         F: Future<Output = Result<T, Error>>,
     {
@@ -101,15 +98,15 @@ mod tests {
         while stream.read_line(&mut line).unwrap() > 2 {
             line.clear();
         }
-        let path = first.split(' ').nth(1).unwrap_or_default();
+        let path = first.split([' ', '?']).nth(1).unwrap_or_default();
         let version = format!("/v1.{speaks}/");
         let (status, body) = if path.ends_with("/version") {
             ("200 OK", format!("{{\"ApiVersion\":\"1.{speaks}\"}}"))
         } else if path.starts_with(&version) {
             ("200 OK", "{\"Volumes\":[]}".to_owned())
         } else {
-            let what = "{\"message\":\"client version is too new\"}";
-            ("400 Bad Request", what.to_owned())
+            let what = format!("{{\"message\":\"{path} is too new\"}}");
+            ("400 Bad Request", what)
         };
         let length = body.len();
         write!(

@@ -15,11 +15,11 @@ use futures_util::StreamExt;
 use tokio::runtime::Runtime;
 
 use super::docker::{ContainerEvent, ContainerSpec, Docker, FoundContainer, FoundVolume};
-use super::docker_connection::Connection;
 use super::docker_body::{SETTINGS_LABEL, body, policy_from, policy_text};
+use super::docker_connection::Connection;
 use super::docker_error::{refuse, said};
-use super::{docker_events, docker_writers};
 use super::{HostError, Outcome};
+use super::{docker_events, docker_writers};
 use crate::model::ImageRef;
 use crate::resource::LABEL;
 

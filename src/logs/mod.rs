@@ -224,7 +224,7 @@ mod tests {
     fn a_source_that_cannot_be_read_is_one_line() {
         let text = "name = \"web\"\nhosts = [\"*\"]\n[tls]\nissuer = \"self-signed\"\n\
                     [[site]]\npath = \"/\"\napp = \"counter\"\n\
-                    [app.counter]\nserve = \"counter\"\nneeds = [\"redis\"]\n\
+                    [app.counter]\nserve = \"counter\"\naccounts = [\"ann\"]\nneeds = [\"redis\"]\n\
                     [container.redis]\nkind = \"redis\"\nimage = \"redis:7-alpine\"\n";
         let stack = crate::stack::parse(Path::new("web.toml"), text.as_bytes()).unwrap();
         // It has no journal.
@@ -233,6 +233,9 @@ mod tests {
         let mut print = |line: &str| lines.push(line.to_owned());
         show(&host, &[stack], &[], 5, false, &mut print);
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].contains("cannot read the log of tavern-web-counter"), "{lines:?}");
+        assert!(
+            lines[0].contains("cannot read the log of tavern-web-counter"),
+            "{lines:?}"
+        );
     }
 }

@@ -302,7 +302,13 @@ mod tests {
         health.take(&[finding(Verdict::Healthy)], 2060);
         let news = health.take(&[finding(Verdict::Healthy)], 2120);
         assert!(
-            matches!(news[..], [News::Changed { to: Verdict::Healthy, .. }]),
+            matches!(
+                news[..],
+                [News::Changed {
+                    to: Verdict::Healthy,
+                    ..
+                }]
+            ),
             "{news:?}"
         );
     }

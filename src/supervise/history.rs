@@ -244,6 +244,10 @@ mod tests {
         history.save(&book("3"), &[], 1000);
         history.outcome().unwrap();
         assert_eq!(History::of(&engine).read(), book("3"));
-        assert!(!host.files.exists(&PathBuf::from("/run/tavernd/health.json")));
+        assert!(
+            !host
+                .files
+                .exists(&PathBuf::from("/run/tavernd/health.json"))
+        );
     }
 }

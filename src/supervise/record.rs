@@ -194,7 +194,11 @@ fn self_test(engine: &Engine<'_>, findings: &[Finding]) -> Tested {
             return Tested::NotNow;
         }
         // Docker may be down: that is what people are to know.
-        Err(error) => return failed(format!("after the reboot the host could not be compared: {error}")),
+        Err(error) => {
+            return failed(format!(
+                "after the reboot the host could not be compared: {error}"
+            ));
+        }
     };
     let generation = engine.receipt().unwrap_or_default().generation;
     let ill = findings.iter();

@@ -119,7 +119,11 @@ fn a_host_that_cannot_be_compared_after_a_reboot_is_told() {
     bench.memory.machine().boots += 1;
     let receipt = bench.directory.path().join("receipt.json");
     let receipt = receipt.to_str().unwrap();
-    bench.memory.machine().tree.plant(receipt, Node::file("no JSON"));
+    bench
+        .memory
+        .machine()
+        .tree
+        .plant(receipt, Node::file("no JSON"));
     let round = bench.round().unwrap();
     let texts: Vec<_> = round.news.iter().map(News::subject).collect();
     assert_eq!(texts, ["tavernd", "self-test"]);
@@ -163,7 +167,11 @@ fn a_container_that_is_not_kept_is_not_healthy_though_nothing_failed() {
              \"phase\":\"{phase}\",\"since\":\"\",\"mends\":0,\"crash_loop\":false}}]}}"
         );
         let state = Node::file(text);
-        bench.memory.machine().tree.plant("/run/tavernd/state.json", state);
+        bench
+            .memory
+            .machine()
+            .tree
+            .plant("/run/tavernd/state.json", state);
         bench.round().unwrap();
         let round = bench.round().unwrap();
         assert_eq!(round.health.tracks["keeping r"].verdict, verdict, "{phase}");

@@ -57,11 +57,7 @@ impl Way {
 
 /// Puts what is news into the outboxes of whom it concerns: a stack's people hear of their own, and of the whole
 /// host.
-pub(super) fn post_out(
-    stacks: &[Stack],
-    news: &[News],
-    outboxes: &mut BTreeMap<String, Outbox>,
-) {
+pub(super) fn post_out(stacks: &[Stack], news: &[News], outboxes: &mut BTreeMap<String, Outbox>) {
     let before = std::mem::take(outboxes);
     for stack in stacks {
         let is_others = |one: &&News| {

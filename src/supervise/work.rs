@@ -36,11 +36,7 @@ pub(super) enum Work {
 }
 
 /// Begins it; its end is a message.
-pub(super) fn begin(
-    host: &Arc<Host>,
-    order: Order,
-    to: Sender<Message>,
-) -> Result<(), HostError> {
+pub(super) fn begin(host: &Arc<Host>, order: Order, to: Sender<Message>) -> Result<(), HostError> {
     let host = Arc::clone(host);
     let Order {
         number,
