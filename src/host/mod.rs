@@ -6,6 +6,7 @@ mod accounts;
 mod acme;
 mod acme_client;
 mod acme_error;
+mod cause;
 mod children;
 mod clock;
 mod docker;

@@ -116,7 +116,8 @@ impl Validation<'_> {
             Ok(tls) => tls,
             Err(fault) => return self.fault(fault.span, fault.message, fault.help),
         };
-        let backup = match raw.backup.map(RawBackup::checked).transpose() {
+        let checked = |backup: RawBackup| backup.checked(raw.name.get_ref());
+        let backup = match raw.backup.map(checked).transpose() {
             Ok(backup) => backup,
             Err(fault) => return self.fault(fault.span, fault.message, fault.help),
         };
