@@ -56,6 +56,8 @@ mod monitor;
 mod owner;
 #[path = "lab/pairs.rs"]
 mod pairs;
+#[path = "lab/pins.rs"]
+mod pins;
 #[path = "lab/points.rs"]
 mod points;
 #[path = "lab/power.rs"]
@@ -81,6 +83,8 @@ mod supervise;
 mod support;
 #[path = "lab/sweep.rs"]
 mod sweep;
+#[path = "lab/trouble.rs"]
+mod trouble;
 #[path = "lab/websocket.rs"]
 mod websocket;
 #[path = "lab/whole_host.rs"]

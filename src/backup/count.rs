@@ -71,9 +71,7 @@ impl Backups<'_> {
                 ));
             }
         }
-        if docker.image_id(&like.image)?.is_none() {
-            docker.pull(&like.image, &mut |text| self.engine.progress.detail(text))?;
-        }
+        let image = self.engine.image_at_hand(&like.image)?;
         self.engine.progress.begin(&format!(
             "counting {} in a throw-away container",
             store.file
@@ -82,7 +80,7 @@ impl Backups<'_> {
             name: name.clone(),
             stack: label.clone(),
             settings: "drill".to_owned(),
-            image: like.image.clone(),
+            image,
             command: [
                 "redis-server",
                 "--bind",

@@ -32,6 +32,15 @@ impl Connection {
         }
     }
 
+    /// One that is there already.
+    #[cfg(test)]
+    pub(super) fn known(runtime: Runtime, docker: bollard::Docker) -> Self {
+        Self {
+            known: Mutex::new(Some((Arc::new(runtime), docker))),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn get(&self) -> Result<(Arc<Runtime>, bollard::Docker), HostError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = &*known {

@@ -34,6 +34,7 @@ fn done(keeper: &mut Keeper, number: u64, event: Event) {
         name: NAME.into(),
         event,
         error: None,
+        cause: None,
     }));
 }
 
