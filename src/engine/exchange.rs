@@ -25,7 +25,7 @@ pub struct Exchange<'a> {
     pub containers: Vec<String>,
     /// What has read it, and must restart.
     pub restarts: Vec<ResourceId>,
-    /// Puts what is to come at the second path, for the one that is there.
+    /// Puts what is to come at the second path, for the one that is there; nothing, and that one goes away.
     pub prepare: &'a dyn Fn(&Path, &Path) -> Result<(), EngineError>,
     /// Whether the host is as it should be with it.
     pub prove: &'a dyn Fn() -> Result<(), EngineError>,
@@ -147,7 +147,9 @@ impl Engine<'_> {
             if swap.was_there {
                 self.host.files.rename(&swap.live, &swap.aside())?;
             }
-            self.host.files.rename(&swap.ready(), &swap.live)?;
+            if self.is_there(&swap.ready())? {
+                self.host.files.rename(&swap.ready(), &swap.live)?;
+            }
         }
         for container in &note.containers {
             self.host.docker.start(container)?;

@@ -9,6 +9,7 @@ use super::health::{Health, News, Second, key, plain};
 use super::picture::Picture;
 use super::send::alert;
 use super::store::{Day, Store, StoreError};
+use super::traffic::{self, traffic};
 use crate::check::{Finding, Report, Verdict};
 use crate::engine::{Engine, EngineError};
 use crate::host::HostError;
@@ -79,10 +80,14 @@ pub fn record(
 ) -> Result<Round, RecordError> {
     let mut findings = report.findings.clone();
     findings.extend(of_the_supervisor(engine));
+    // What happens on the sites; the host's own state is in the others.
+    let mut all = findings.clone();
+    let own = engine.host.net.addresses();
+    all.extend(traffic::findings(traffic(engine).as_ref(), stacks, &own));
     let store = open(engine)?;
     let (mut health, booted) = store.load()?;
     let now = engine.host.clock.now().unix_timestamp();
-    let mut news = health.take(&findings, now);
+    let mut news = health.take(&all, now);
     let mut boot = engine.host.clock.uptime()?.boot;
     if let Some(booted) = booted
         && booted != boot
@@ -93,7 +98,7 @@ pub fn record(
             Tested::Failed(text) => news.push(News::SelfTest { text }),
         }
     }
-    store.save(&health, &answers(&findings), &boot, day(now))?;
+    store.save(&health, &answers(&all), &boot, day(now))?;
     let bytes = serde_json::to_vec(&health).unwrap_or_default();
     let (files, mode) = (&engine.host.files, Mode(0o600));
     files.write(&picture(engine), &bytes, mode, &Owner::root())?;
