@@ -87,5 +87,7 @@ mod support;
 mod sweep;
 #[path = "lab/traffic.rs"]
 mod traffic;
+#[path = "lab/websocket.rs"]
+mod websocket;
 #[path = "lab/whole_host.rs"]
 mod whole_host;

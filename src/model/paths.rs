@@ -180,4 +180,15 @@ impl Layout {
             format!("tavern-{stack}-{app}")
         }
     }
+
+    /// Stems of the units that Tavern has for itself: no app's unit may be called so.
+    pub const OWN_UNITS: [&str; 7] = [
+        "tavern-backup",
+        "tavern-check",
+        "tavern-drill",
+        "tavern-monitor",
+        "tavern-renew",
+        "tavern-revert",
+        "tavernd",
+    ];
 }

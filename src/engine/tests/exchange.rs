@@ -69,6 +69,14 @@ fn is_all_or_none(rig: &Rig, before: &Picture, after: &Picture) -> Result<(), St
     Err(differences(before, &now).join("\n    "))
 }
 
+fn recovered(rig: &Rig, before: &Picture, after: &Picture) -> Result<(), String> {
+    rig.memory.machine().revive();
+    let recovered = rig.engine().recover(false);
+    recovered.map_err(|error| error.to_string())?;
+    is_all_or_none(rig, before, after)?;
+    rig.is_right()
+}
+
 #[test]
 fn an_exchange_ends_or_never_was() {
     let start = start();
@@ -90,13 +98,7 @@ fn an_exchange_ends_or_never_was() {
             end.is_err_and(|thrown| thrown.is::<Killed>()),
             "killed at {point}"
         );
-        rig.memory.machine().revive();
-        let judged = rig
-            .engine()
-            .recover(false)
-            .map_err(|error| error.to_string())
-            .and_then(|_| is_all_or_none(&rig, &before, &after))
-            .and_then(|()| rig.is_right());
+        let judged = recovered(&rig, &before, &after);
         if let Err(why) = judged {
             faults.push(format!("killed at {point}: {why}"));
         }
@@ -108,13 +110,7 @@ fn an_exchange_ends_or_never_was() {
         let rig = start.twin();
         rig.memory.machine().fail_at(point);
         let _ = exchange(&rig, &|| Ok(()));
-        rig.memory.machine().revive();
-        let judged = rig
-            .engine()
-            .recover(false)
-            .map_err(|error| error.to_string())
-            .and_then(|_| is_all_or_none(&rig, &before, &after))
-            .and_then(|()| rig.is_right());
+        let judged = recovered(&rig, &before, &after);
         if let Err(why) = judged {
             faults.push(format!("refused {point}: {why}"));
         }
