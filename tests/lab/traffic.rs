@@ -130,7 +130,7 @@ fn failures_and_guesses_are_told(host: &Host) {
     let told = host.read("/root/webhook");
     assert_eq!(told.lines().count(), 1, "all of it is one message: {told}");
     for line in [
-        "counter: error rate: unhealthy: counter-flask: ",
+        "counter: error rate: unhealthy: counter: ",
         "answers of the last minute were failures (5xx)",
         "counter: visitors: unhealthy: counter-close: ",
         " times within a minute",
