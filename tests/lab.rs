@@ -60,6 +60,8 @@ mod monitor;
 mod owner;
 #[path = "lab/pairs.rs"]
 mod pairs;
+#[path = "lab/pins.rs"]
+mod pins;
 #[path = "lab/points.rs"]
 mod points;
 #[path = "lab/power.rs"]
@@ -87,6 +89,8 @@ mod support;
 mod sweep;
 #[path = "lab/traffic.rs"]
 mod traffic;
+#[path = "lab/trouble.rs"]
+mod trouble;
 #[path = "lab/websocket.rs"]
 mod websocket;
 #[path = "lab/whole_host.rs"]

@@ -53,6 +53,7 @@ impl Backups<'_> {
         };
         // The parent is root's alone; only the container is led here.
         let data = self.fresh("drill-data")?;
+        self.has_room(&data, self.size(&laid.file(&store.file))?)?;
         files.make_directory(&data, Mode(0o755), &Owner::root())?;
         files.copy(
             &laid.file(&store.file),
@@ -73,9 +74,7 @@ impl Backups<'_> {
                 ));
             }
         }
-        if docker.image_id(&like.image)?.is_none() {
-            docker.pull(&like.image, &mut |text| self.engine.progress.detail(text))?;
-        }
+        let image = self.engine.image_at_hand(&like.image)?;
         self.engine.progress.begin(&format!(
             "counting {} in a throw-away container",
             store.file
@@ -84,7 +83,7 @@ impl Backups<'_> {
             name: name.clone(),
             stack: label.clone(),
             settings: "drill".to_owned(),
-            image: like.image.clone(),
+            image,
             command: [
                 "redis-server",
                 "--bind",

@@ -151,6 +151,16 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../units/drill.timer"),
     ),
     (
+        "recover.service",
+        Language::Systemd,
+        include_str!("../../units/recover.service"),
+    ),
+    (
+        "recover.timer",
+        Language::Systemd,
+        include_str!("../../units/recover.timer"),
+    ),
+    (
         "logrotate.conf",
         Language::Plain,
         include_str!("../../provision/logrotate.conf"),

@@ -182,11 +182,12 @@ impl Layout {
     }
 
     /// Stems of the units that Tavern has for itself: no app's unit may be called so.
-    pub const OWN_UNITS: [&str; 7] = [
+    pub const OWN_UNITS: [&str; 8] = [
         "tavern-backup",
         "tavern-check",
         "tavern-drill",
         "tavern-monitor",
+        "tavern-recover",
         "tavern-renew",
         "tavern-revert",
         "tavernd",

@@ -197,6 +197,8 @@ pub struct Container {
     pub name: Name,
     /// Its image.
     pub image: ImageRef,
+    /// Where the login for the image's registry is; nothing for root's own.
+    pub auth_file: Option<PathBuf>,
     /// Docker's name for its data volume.
     pub volume: String,
 }

@@ -1,6 +1,7 @@
 //! The file as TOML gives it. Unknown keys are errors; values are parsed by their newtypes.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -82,6 +83,7 @@ pub(super) struct RawContainer {
     pub(super) kind: ContainerKind,
     pub(super) name: Option<Spanned<Name>>,
     pub(super) image: Spanned<ImageRef>,
+    pub(super) auth_file: Option<Spanned<PathBuf>>,
     pub(super) volume: Option<Spanned<String>>,
 }
 

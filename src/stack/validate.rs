@@ -117,7 +117,8 @@ impl Validation<'_> {
             Ok(tls) => tls,
             Err(fault) => return self.fault(fault.span, fault.message, fault.help),
         };
-        let backup = match raw.backup.map(RawBackup::checked).transpose() {
+        let checked = |backup: RawBackup| backup.checked(raw.name.get_ref());
+        let backup = match raw.backup.map(checked).transpose() {
             Ok(backup) => backup,
             Err(fault) => return self.fault(fault.span, fault.message, fault.help),
         };
@@ -259,11 +260,30 @@ impl Validation<'_> {
                 );
             }
         };
+        let hidden = ["/root", "/home", "/tmp", "/var/tmp", "/run/user"];
+        let auth_file = match raw.auth_file {
+            None => None,
+            Some(path)
+                if path.get_ref().is_absolute()
+                    && !hidden.iter().any(|dir| path.get_ref().starts_with(dir)) =>
+            {
+                Some(path.into_inner())
+            }
+            Some(path) => {
+                return self.fault(
+                    path.span(),
+                    "not a place where tavernd finds a login",
+                    "a full path, such as `/etc/tavern/credentials/registry.json`, and not below a home or `/tmp`; \
+                     what `docker login` wrote for root is found without this",
+                );
+            }
+        };
         Ok(Container {
             role,
             kind: raw.kind,
             name,
             image: raw.image.into_inner(),
+            auth_file,
             volume,
         })
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
+use super::cause::Cause;
 use super::metrics;
 use super::notify::Notify;
 use super::picture::{KeptContainer, Picture};
@@ -47,6 +48,8 @@ struct Kept {
     since: String,
     mends: u64,
     error: Option<String>,
+    /// Why its process ended last, in words, until it is well again.
+    cause: Option<String>,
 }
 
 /// The supervisor.
@@ -166,6 +169,18 @@ impl Keeper {
         if let Some(error) = done.error {
             kept.error = Some(error);
         }
+        if let Some(cause) = done.cause {
+            let text = cause.describe(&kept.container);
+            if matches!(cause, Cause::DamagedData(_)) && kept.cause.as_ref() != Some(&text) {
+                error!(
+                    container = done.name,
+                    state = "damaged",
+                    "container {}: {text}",
+                    done.name
+                );
+            }
+            kept.cause = Some(text);
+        }
         self.handle(&done.name, done.event);
         let looks_again = self
             .kept
@@ -215,6 +230,7 @@ impl Keeper {
                         since: self.host.clock.now_text(),
                         mends: 0,
                         error: None,
+                        cause: None,
                     };
                     self.kept.insert(name.clone(), kept);
                     self.look(&name);
@@ -297,6 +313,10 @@ impl Keeper {
         }
         if matches!(state.phase, Phase::Up { .. }) {
             kept.error = None;
+            // Until it has been up for long enough, it may end for the same reason.
+            if !state.is_crash_loop {
+                kept.cause = None;
+            }
         }
         kept.state = state;
         for effect in effects {
@@ -321,6 +341,7 @@ impl Keeper {
     fn say(&self, name: &str, saying: Saying) {
         let kept = self.kept.get(name);
         let why = kept.and_then(|kept| kept.error.clone()).unwrap_or_default();
+        let cause = kept.and_then(|kept| kept.cause.clone()).unwrap_or_default();
         let container = name;
         match saying {
             Saying::Down(mend) => warn!(
@@ -340,6 +361,7 @@ impl Keeper {
             Saying::CrashLoop => error!(
                 container,
                 state = "crash-loop",
+                error = cause,
                 "container {name} crashes again and again: `docker logs {name}` says why"
             ),
             Saying::CrashLoopOver => {
@@ -391,6 +413,7 @@ impl Kept {
             mends: self.mends,
             crash_loop: self.state.is_crash_loop,
             error: self.error.clone(),
+            cause: self.cause.clone(),
         }
     }
 }
@@ -398,6 +421,7 @@ impl Kept {
 fn doing(mend: &str) -> &'static str {
     match mend {
         "image" => "it and its image are gone; both are brought back",
+        "renew" => "somebody changed its settings; it is made anew, on its own volume",
         "create" => "it is gone; it is made again, on its own volume",
         "start" => "it is stopped; it is started",
         _ => "it does not answer; it is restarted",

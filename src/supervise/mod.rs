@@ -4,6 +4,7 @@
 //! events, looks at containers, the clock, holds; and carries out what it asks for, through the engine.
 
 mod alert;
+mod cause;
 mod health;
 mod keeper;
 mod metrics;
@@ -18,6 +19,7 @@ mod watch;
 mod work;
 
 pub use alert::{Message, Outbox};
+pub use cause::Cause;
 pub use health::{Health, News, Track};
 pub use keeper::Keeper;
 pub use picture::{KeptContainer, Picture};

@@ -156,16 +156,22 @@ fn of_the_supervisor(engine: &Engine<'_>) -> Vec<Finding> {
         format!("watches since {}", picture.since),
     )];
     for kept in picture.containers {
-        let (verdict, reason) = match (&kept.error, kept.crash_loop) {
-            (_, true) => (
+        let (verdict, reason) = match (&kept.error, &kept.cause, kept.crash_loop) {
+            (_, Some(cause), true) => (
+                Verdict::Unhealthy,
+                format!("it crashes again and again: {cause}"),
+            ),
+            (_, None, true) => (
                 Verdict::Unhealthy,
                 format!(
                     "it crashes again and again: `docker logs {}` says why",
                     kept.name
                 ),
             ),
-            (Some(error), false) => (Verdict::Unhealthy, error.clone()),
-            (None, false) => (Verdict::Healthy, kept.describe()),
+            (Some(error), _, false) => (Verdict::Unhealthy, error.clone()),
+            // It may be up again by now.
+            (None, Some(cause), false) if kept.phase != "up" => (Verdict::Unhealthy, cause.clone()),
+            (None, _, false) => (Verdict::Healthy, kept.describe()),
         };
         findings.push(finding(format!("keeping {}", kept.name), verdict, reason));
     }

@@ -11,6 +11,7 @@ mod growth;
 mod left_alone;
 mod mend;
 mod pairs;
+mod pins;
 mod rig;
 mod rotation;
 mod sweep;

@@ -13,6 +13,7 @@ mod net;
 mod nginx;
 mod packages;
 mod picture;
+mod registry;
 mod stores;
 mod systemd;
 mod tree;
@@ -61,12 +62,16 @@ pub(crate) struct Machine {
     pub(crate) failed: BTreeSet<String>,
     /// What the running nginx has read.
     pub(crate) serving: Option<Serving>,
-    /// Local images: reference and id.
+    /// Local images: their ids by reference and by `name@digest`.
     pub(crate) images: BTreeMap<String, String>,
+    /// Where more come from.
+    pub(crate) registry: registry::Registry,
     /// Volumes with the value of our label.
     pub(crate) volumes: BTreeMap<String, Option<String>>,
     /// Containers by name.
     pub(crate) containers: BTreeMap<String, Contained>,
+    /// Where file systems of their own are mounted.
+    pub(crate) mounts: BTreeSet<PathBuf>,
     /// Every change, in order.
     pub(crate) log: Vec<String>,
     /// What was added to files, in order.
