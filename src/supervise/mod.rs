@@ -15,6 +15,7 @@ mod record;
 mod send;
 mod step;
 mod store;
+mod traffic;
 mod watch;
 mod work;
 
@@ -27,3 +28,4 @@ pub use record::{RecordError, Round, last, record};
 pub use send::{Sent, hostname, send};
 pub use step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
 pub use store::{DAYS, Day, Store, StoreError};
+pub use traffic::traffic;
