@@ -41,7 +41,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ("monitor", &[]),
     (
         "supervise",
-        &["check", "engine", "host", "stack", "model", "resource"],
+        &[
+            "check", "engine", "host", "monitor", "stack", "model", "resource",
+        ],
     ),
     ("apps", &["web"]),
     (
@@ -79,6 +81,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["web/", "apps/"]),
     ("bollard", &["host/docker"]),
     ("clap", &["cli/"]),
+    ("crossterm", &["cli/top/"]),
     ("hyperlocal", &["host/"]),
     ("libc", &["web/memory", "monitor/follow"]),
     ("metrics", &["web/", "supervise/metrics"]),

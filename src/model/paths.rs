@@ -108,6 +108,22 @@ impl Layout {
         self.run.with_file_name("tavern-monitor")
     }
 
+    /// Where the supervisor puts what the status page shows.
+    pub fn status(&self) -> PathBuf {
+        // As with `.acme`: no container is called so.
+        self.run.join(".status")
+    }
+
+    /// The file in it.
+    pub fn status_snapshot(&self) -> PathBuf {
+        self.status().join("snapshot.json")
+    }
+
+    /// The socket of the status page.
+    pub fn status_socket(&self) -> PathBuf {
+        self.run.join(".status.sock")
+    }
+
     /// The CA of this host: a link to the pair in use.
     pub fn local_ca(&self) -> PathBuf {
         self.etc.join("local-ca")

@@ -48,6 +48,7 @@ pub(super) struct RawSite {
     pub(super) files: Option<Spanned<String>>,
     pub(super) app: Option<Spanned<Name>>,
     pub(super) redirect: Option<Spanned<RedirectTo>>,
+    pub(super) page: Option<Spanned<RawPage>>,
     pub(super) status: Option<Spanned<u16>>,
     pub(super) host: Option<Spanned<HostPattern>>,
     pub(super) websocket: Option<Spanned<bool>>,
@@ -56,6 +57,13 @@ pub(super) struct RawSite {
     #[serde(default)]
     pub(super) headers: Headers,
     pub(super) access: Option<Spanned<RawAccess>>,
+}
+
+/// A page of Tavern's own.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RawPage {
+    Status,
 }
 
 #[derive(Deserialize)]

@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 use super::metrics;
 use super::notify::Notify;
 use super::picture::{KeptContainer, Picture};
+use super::scribe;
 use super::step::{Effect, Event, Moment, Phase, Saying, State, step};
 use super::watch;
 use super::work::{self, Done, Work};
@@ -91,6 +92,7 @@ impl Keeper {
         watch::signals(self.to.clone())?;
         watch::docker(&self.host, self.to.clone())?;
         metrics::serve(&self.host)?;
+        scribe::begin(&self.host)?;
         let beat = Notify::beat().unwrap_or(ROUND);
         let (mut files, mut round, mut alive) = (Moment::ZERO, ROUND, Moment::ZERO);
         loop {
@@ -123,6 +125,7 @@ impl Keeper {
         }
         Notify::stopping();
         metrics::close(&self.host);
+        scribe::end(&self.host);
         Picture::remove(&self.host, &Engine::new(&self.host, &Silent).layout);
         info!(state = "stopping", "what runs goes on running");
         Ok(())

@@ -4,23 +4,28 @@
 //! events, looks at containers, the clock, holds; and carries out what it asks for, through the engine.
 
 mod alert;
+mod chronicle;
 mod health;
 mod keeper;
 mod metrics;
 mod notify;
 mod picture;
 mod record;
+mod scribe;
 mod send;
+mod snapshot;
 mod step;
 mod store;
 mod watch;
 mod work;
 
 pub use alert::{Message, Outbox};
+pub use chronicle::{Chronicle, Counted, Told};
 pub use health::{Health, News, Track};
 pub use keeper::Keeper;
 pub use picture::{KeptContainer, Picture};
 pub use record::{RecordError, Round, last, record};
 pub use send::{Sent, hostname, send};
+pub use snapshot::{Backup, Certificate, Generation, Probe, Site, Snapshot, Survey};
 pub use step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
 pub use store::{DAYS, Day, Store, StoreError};

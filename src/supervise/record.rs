@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use tracing::{error, info, warn};
 
+use super::chronicle::Chronicle;
 use super::health::{Health, News, Second, key, plain};
 use super::picture::Picture;
 use super::send::alert;
@@ -100,6 +101,12 @@ pub fn record(
     for one in &news {
         tell(one);
     }
+    let mut days = store.days()?;
+    // Those that are asked no more are forgotten by the store in time; nobody is shown them.
+    days.retain(|probe, _| health.tracks.contains_key(probe));
+    let mut chronicle = Chronicle::read(engine).unwrap_or_default();
+    chronicle.advance(day(now), days, &news, now);
+    chronicle.write(engine)?;
     // Last: whoever is slow to take it holds up nothing else.
     let mut outboxes = store.outboxes()?;
     let before = outboxes.clone();
