@@ -83,5 +83,7 @@ mod supervise;
 mod support;
 #[path = "lab/sweep.rs"]
 mod sweep;
+#[path = "lab/websocket.rs"]
+mod websocket;
 #[path = "lab/whole_host.rs"]
 mod whole_host;

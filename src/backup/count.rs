@@ -50,6 +50,7 @@ impl Backups<'_> {
         };
         // The parent is root's alone; only the container is led here.
         let data = self.fresh("drill-data")?;
+        self.has_room(&data, self.size(&laid.file(&store.file))?)?;
         files.make_directory(&data, Mode(0o755), &Owner::root())?;
         files.copy(
             &laid.file(&store.file),

@@ -1,7 +1,8 @@
 //! Whether the newest backup can be restored: only then does it count as good.
 
 use super::journal::Priority;
-use super::{BackupError, Backups, Kind, Restic, Snapshot};
+use super::newest::newest;
+use super::{BackupError, Backups, Snapshot};
 use crate::model::{Saved, Tried};
 use crate::stack::Stack;
 
@@ -61,10 +62,12 @@ impl Backups<'_> {
                     &text,
                 );
                 let fault = Some(error.to_string());
+                let is_its_own = matches!(error, BackupError::Refused { .. });
                 // The first error is the one to be told.
                 let _ = self.note(&stack.name, |record| {
-                    // It was good once, and is no longer.
-                    record.good.take_if(|good| Some(&good.id) == id.as_ref());
+                    // It was good once, and is no longer; a full disk or a dead Docker says nothing of it.
+                    let is_it = |good: &mut Saved| is_its_own && Some(&good.id) == id.as_ref();
+                    record.good.take_if(is_it);
                     record.drill = Some(Tried { at, id, fault });
                 });
             }
@@ -87,7 +90,14 @@ impl Backups<'_> {
         let restic = self.repository(stack, None)?;
         restic.open()?;
         restic.unlock()?;
-        let snapshot = newest(&restic)?;
+        let record = self.record(&stack.name).unwrap_or_default();
+        let found = newest(restic.snapshots()?, &record, self.now());
+        let snapshot = found.ok_or_else(|| {
+            BackupError::refused(
+                format!("there is no backup at {} yet", restic.repository),
+                "`sudo tavernctl backup now` makes one",
+            )
+        })?;
         *tried = Some(snapshot.clone());
         if all_data {
             self.engine.progress.begin("reading the whole repository");
@@ -101,17 +111,4 @@ impl Backups<'_> {
             files: laid.manifest.files.len(),
         })
     }
-}
-
-fn newest(restic: &Restic<'_>) -> Result<Snapshot, BackupError> {
-    let all = restic.snapshots()?;
-    let mut regular = all
-        .into_iter()
-        .filter(|one| one.kind() == Some(Kind::Regular));
-    regular.next_back().ok_or_else(|| {
-        BackupError::refused(
-            format!("there is no backup at {} yet", restic.repository),
-            "`sudo tavernctl backup now` makes one",
-        )
-    })
 }

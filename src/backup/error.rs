@@ -18,6 +18,14 @@ pub enum BackupError {
         /// What to do.
         help: String,
     },
+    /// There is no room for it on this host. Whether the backup is good is not known by that.
+    #[error("{what}")]
+    NoRoom {
+        /// Where, and for what.
+        what: String,
+        /// What to do.
+        help: String,
+    },
 }
 
 impl BackupError {
@@ -33,7 +41,7 @@ impl BackupError {
         match self {
             Self::Engine(error) => error.help(),
             Self::Host(error) => error.help(),
-            Self::Refused { help, .. } => Some(help.clone()),
+            Self::Refused { help, .. } | Self::NoRoom { help, .. } => Some(help.clone()),
         }
     }
 }

@@ -53,6 +53,7 @@ impl Backups<'_> {
         // Of the wrong stack, or too new: said before gigabytes are fetched.
         let text = restic.text(&snapshot.id, &stage.join("manifest.json"))?;
         Manifest::parse(&text, &stack.name)?;
+        self.has_room(&self.engine.layout.backups(), restic.size(&snapshot.id)?)?;
         progress.begin(&format!("reading backup {}", snapshot.short_id));
         let root = self.fresh(name)?;
         restic.restore(&snapshot.id, &root)?;

@@ -9,15 +9,18 @@ mod error;
 mod journal;
 mod layout;
 mod manifest;
+mod newest;
+mod proof;
 mod redis;
 mod restic;
 mod restore;
+mod room;
 mod save;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::engine::{Engine, Lock};
+use crate::engine::{Engine, EngineError, Lock};
 use crate::model::{BackupRecord, Mode, Name};
 use crate::resource::Owner;
 use crate::stack::{Backup, Stack, Target};
@@ -29,6 +32,9 @@ pub use restore::Restorable;
 
 /// How long another backup, or a run of the engine, is waited for.
 const PATIENCE: Duration = Duration::from_secs(1800);
+
+/// Where backups are put together, tried and fetched, below the place of ours.
+const PLACES: [&str; 4] = ["stage", "drill", "drill-data", "restore"];
 
 /// The backups of a host's stacks.
 pub struct Backups<'a> {
@@ -91,8 +97,34 @@ impl<'a> Backups<'a> {
 
     /// One backup, drill or restore at a time.
     fn alone(&self) -> Result<Lock, BackupError> {
-        let path = self.engine.layout.lock.with_extension("backup.lock");
-        Ok(Lock::wait(&path, PATIENCE)?)
+        let lock = Lock::wait(&self.lock(), PATIENCE)?;
+        self.clear()?;
+        Ok(lock)
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.engine.layout.lock.with_extension("backup.lock")
+    }
+
+    /// What killed ones left lies open: credentials and data as they were.
+    fn clear(&self) -> Result<(), BackupError> {
+        for name in PLACES {
+            let path = self.engine.layout.backups().join(name);
+            self.engine.host.files.remove_tree(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Clears away what killed ones left, unless one is at work.
+    ///
+    /// # Errors
+    /// When it stays.
+    pub fn clear_leftovers(&self) -> Result<(), BackupError> {
+        match Lock::take(&self.lock()) {
+            Ok(_alone) => self.clear(),
+            Err(EngineError::Locked { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What is known of a stack's backups.
@@ -179,7 +211,10 @@ fn access(text: &str) -> Option<Vec<(String, String)>> {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod access_tests {
     use super::access;
 
     #[test]

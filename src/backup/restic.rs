@@ -17,6 +17,9 @@ const SHORT: Duration = Duration::from_secs(600);
 /// Carrying data.
 const LONG: Duration = Duration::from_secs(12 * 3600);
 
+/// restic's exit code for a backup that it made though not all could be read.
+const INCOMPLETE: i32 = 3;
+
 /// Safety copies that are kept: one for each of the last restores.
 const SAFETY_COPIES: &str = "3";
 
@@ -80,6 +83,15 @@ impl Snapshot {
     }
 }
 
+/// What was saved.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The backup's name.
+    pub id: String,
+    /// What of it could not be read, if it was not all.
+    pub unread: Option<String>,
+}
+
 /// Whether there is a repository, and whether the key is its.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Door {
@@ -121,6 +133,24 @@ impl Restic<'_> {
         }
     }
 
+    /// Opens one that has backups of this host, which `record` knows of.
+    ///
+    /// # Errors
+    /// When it is no longer there, or another key is its.
+    pub fn open_again(&self, record: &Path) -> Result<(), BackupError> {
+        match self.door()? {
+            Door::Open => Ok(()),
+            Door::Absent => Err(BackupError::refused(
+                format!("the repository at {} is gone", self.repository),
+                format!(
+                    "is its disk mounted, or its host there? To begin another without the backups of before: `sudo rm {}`, then `sudo tavernctl backup now`",
+                    record.display()
+                ),
+            )),
+            Door::WrongKey => Err(self.wrong_key()),
+        }
+    }
+
     fn wrong_key(&self) -> BackupError {
         BackupError::refused(
             format!("the key does not open {}", self.repository),
@@ -150,11 +180,11 @@ impl Restic<'_> {
         self.run(&["unlock"], SHORT).map(|_| ())
     }
 
-    /// Saves these paths; gives the backup's name.
+    /// Saves these paths. What could not be read is a fault, but of a safety copy only a flaw.
     ///
     /// # Errors
-    /// When anything of it could not be saved.
-    pub fn save(&self, kind: Kind, stack: &str, paths: &[PathBuf]) -> Result<String, BackupError> {
+    /// When it, or for any but a safety copy anything of it, could not be saved.
+    pub fn save(&self, kind: Kind, stack: &str, paths: &[PathBuf]) -> Result<Made, BackupError> {
         #[derive(Deserialize)]
         struct Line {
             message_type: String,
@@ -174,14 +204,48 @@ impl Restic<'_> {
             "--",
         ];
         args.extend(paths.iter().map(String::as_str));
-        let outcome = self.run(&args, LONG)?;
+        let outcome = self.try_run(&args, LONG)?;
         let lines = outcome.stdout.lines();
         let summary = lines
             .filter_map(|line| serde_json::from_str::<Line>(line).ok())
             .find(|line| line.message_type == "summary");
-        summary
-            .and_then(|line| line.snapshot_id)
-            .ok_or_else(|| self.failed("backup", &outcome))
+        let id = summary.and_then(|line| line.snapshot_id);
+        match (outcome.code, id) {
+            (0, Some(id)) => Ok(Made { id, unread: None }),
+            (INCOMPLETE, Some(id)) if kind == Kind::Safety => Ok(Made {
+                id,
+                unread: Some(last_words(&outcome.stderr)),
+            }),
+            (INCOMPLETE, Some(id)) => {
+                // It would pass for a whole one.
+                self.run(&["forget", &id], SHORT)?;
+                Err(BackupError::refused(
+                    format!(
+                        "not all of it could be read: {}",
+                        last_words(&outcome.stderr)
+                    ),
+                    "the backup was not kept; mend that, or take the directory out of `directories` in `[backup]`",
+                ))
+            }
+            _ => Err(self.failed("backup", &outcome)),
+        }
+    }
+
+    /// How many bytes a backup takes when it is laid out.
+    ///
+    /// # Errors
+    /// When that cannot be said.
+    pub fn size(&self, id: &str) -> Result<u64, BackupError> {
+        #[derive(Deserialize)]
+        struct Stats {
+            total_size: u64,
+        }
+        let args = ["stats", "--mode", "restore-size", "--json", id];
+        let outcome = self.run(&args, SHORT)?;
+        let stats: Option<Stats> = serde_json::from_str(&outcome.stdout).ok();
+        stats
+            .map(|stats| stats.total_size)
+            .ok_or_else(|| self.failed("stats", &outcome))
     }
 
     /// All backups, oldest first.
@@ -250,6 +314,16 @@ impl Restic<'_> {
         let outcome = self.try_run(&args, LONG)?;
         if outcome.success() {
             return Ok(());
+        }
+        if outcome
+            .stderr
+            .to_ascii_lowercase()
+            .contains("no space left")
+        {
+            return Err(BackupError::NoRoom {
+                what: format!("the disk is full at {target}"),
+                help: format!("`df -h {target}`; make room, then run it again"),
+            });
         }
         Err(self.damaged(&outcome))
     }
@@ -326,7 +400,9 @@ impl Restic<'_> {
             .limit(limit)
             .env("RESTIC_REPOSITORY", &self.repository)
             .env("RESTIC_PASSWORD_FILE", &key)
-            .env("RESTIC_CACHE_DIR", &cache);
+            .env("RESTIC_CACHE_DIR", &cache)
+            // What it says of its progress is kept in memory until it ends: a line in 50 s is enough.
+            .env("RESTIC_PROGRESS_FPS", "0.02");
         for (name, value) in &self.access {
             invocation = invocation.env(name, value);
         }

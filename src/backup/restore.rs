@@ -1,24 +1,24 @@
 //! Restoring a backup: looked at from all sides first, then swapped in as one, with a safety copy of what was there.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
 use super::journal::Priority;
 use super::layout::LaidOut;
+use super::newest::newest;
 use super::{BackupError, Backups, Kind, Restic, Snapshot};
 use crate::engine::{EngineError, Exchange, Installed, Lock, Place};
 use crate::host::Invocation;
-use crate::model::{Layout, Mode};
+use crate::model::{BackupRecord, Layout, Mode};
 use crate::resource::{Owner, ResourceId};
 use crate::stack::{Container, Stack, Target};
 
 /// What Redis keeps its data in.
 const DATA: &str = "appendonlydir";
-
-/// How long a store may take until it answers.
-const COMING_UP: Duration = Duration::from_secs(60);
 
 /// A backup that lies ready to be restored: whole, of this stack, and counted.
 pub struct Restorable<'a> {
@@ -86,7 +86,8 @@ impl<'a> Backups<'a> {
         }
         restic.open()?;
         restic.unlock()?;
-        let snapshot = chosen(&restic, id)?;
+        let record = self.record(&stack.name).unwrap_or_default();
+        let snapshot = chosen(&restic, id, &record, self.now())?;
         let laid = self
             .lay_out(stack, &restic, &snapshot, "restore")
             .and_then(|laid| self.fits(stack, &laid).map(|()| laid))
@@ -173,6 +174,7 @@ impl<'a> Backups<'a> {
         stack: &Stack,
         restorable: &Restorable<'_>,
     ) -> Result<Installed, BackupError> {
+        self.has_room_for_all(&restorable.laid)?;
         self.engine
             .progress
             .begin("making a safety copy of what is there");
@@ -186,7 +188,13 @@ impl<'a> Backups<'a> {
             self.prepare(stack, restorable, live, ready)
                 .map_err(as_engine_error)
         };
-        let prove = || self.prove(laid).map_err(as_engine_error);
+        let password = self.redis_password(stack)?;
+        let seen = RefCell::new(BTreeSet::new());
+        let count = || {
+            self.count_live(laid, &password, &seen)
+                .map_err(as_engine_error)
+        };
+        let prove = || self.prove(laid, &seen.borrow()).map_err(as_engine_error);
         let stores = laid.manifest.stores.iter();
         Ok(self.engine.exchange(&Exchange {
             what: format!("the restore of backup {}", restorable.name()),
@@ -194,6 +202,7 @@ impl<'a> Backups<'a> {
             containers: stores.map(|store| store.container.clone()).collect(),
             restarts: services(&laid.stack),
             prepare: &prepare,
+            count: &count,
             prove: &prove,
         })?)
     }
@@ -313,35 +322,6 @@ impl<'a> Backups<'a> {
         self.engine.host.processes.run_ok(&chown)?;
         Ok(())
     }
-
-    /// What was saved is there, as far as the stores themselves say so.
-    fn prove(&self, laid: &LaidOut) -> Result<(), BackupError> {
-        for store in &laid.manifest.stores {
-            let Some(container) = laid.container(&store.container) else {
-                continue;
-            };
-            let begun = Instant::now();
-            let keys = loop {
-                let asked = self
-                    .session(&laid.stack, container)
-                    .and_then(|mut session| session.lasting_keys());
-                match asked {
-                    Err(_) if begun.elapsed() < COMING_UP => {
-                        std::thread::sleep(Duration::from_millis(200));
-                    }
-                    asked => break asked?,
-                }
-            };
-            // The site is up: there may be more by now.
-            if keys < store.least {
-                return Err(BackupError::refused(
-                    format!("{} has {keys} keys, not {}", store.container, store.least),
-                    "`sudo tavernctl backup list` shows the other backups",
-                ));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The apps of a stack: they have read their credentials.
@@ -357,7 +337,9 @@ fn as_engine_error(error: BackupError) -> EngineError {
     match error {
         BackupError::Engine(error) => error,
         BackupError::Host(error) => error.into(),
-        BackupError::Refused { what, help } => EngineError::NotReady { what, help },
+        BackupError::Refused { what, help } | BackupError::NoRoom { what, help } => {
+            EngineError::NotReady { what, help }
+        }
     }
 }
 
@@ -368,7 +350,12 @@ fn is_key(bytes: &[u8]) -> bool {
 }
 
 /// The backup that was asked for by the beginning of its name, else the newest that is no safety copy.
-fn chosen(restic: &Restic<'_>, id: Option<&str>) -> Result<Snapshot, BackupError> {
+fn chosen(
+    restic: &Restic<'_>,
+    id: Option<&str>,
+    record: &BackupRecord,
+    now: i64,
+) -> Result<Snapshot, BackupError> {
     let all = restic.snapshots()?;
     let help = "`sudo tavernctl backup list` shows what there is";
     let found: Vec<Snapshot> = match id {
@@ -376,10 +363,7 @@ fn chosen(restic: &Restic<'_>, id: Option<&str>) -> Result<Snapshot, BackupError
             .into_iter()
             .filter(|one| one.id.starts_with(id))
             .collect(),
-        None => {
-            let regular = |one: &Snapshot| one.kind() == Some(Kind::Regular);
-            all.into_iter().rfind(regular).into_iter().collect()
-        }
+        None => newest(all, record, now).into_iter().collect(),
     };
     match (found.as_slice(), id) {
         ([one], _) if one.kind().is_some() => Ok(one.clone()),

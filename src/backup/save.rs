@@ -14,6 +14,9 @@ use crate::model::{Mode, Saved, Tried};
 use crate::resource::{BACKUP_USER, Owner, PathState};
 use crate::stack::{Container, Issuer, Stack, Target};
 
+/// A large tree on a slow disk takes its time.
+const COPYING: Duration = Duration::from_secs(12 * 3600);
+
 /// Where it is put together; the same for all stacks, so that a manifest has one place in every backup.
 const STAGE: &str = "stage";
 
@@ -33,7 +36,9 @@ impl Backups<'_> {
         let at = self.now();
         match &outcome {
             Ok(id) => {
+                let place = asked_for(stack)?.to.repository(&stack.name);
                 self.note(&stack.name, |record| {
+                    record.place = Some(place);
                     record.newest = Some(Saved { id: id.clone(), at });
                     record.failure = None;
                 })?;
@@ -69,9 +74,19 @@ impl Backups<'_> {
         restic: &Restic<'_>,
         kind: Kind,
     ) -> Result<String, BackupError> {
+        // Half of a restore is no state to be saved.
+        self.engine.refuse_open_exchange()?;
         let progress = self.engine.progress;
         progress.begin(&format!("opening {}", restic.repository));
-        restic.make()?;
+        let record = self.record(&stack.name)?;
+        let place = record.place.as_ref();
+        // It is only made where none was: an empty mount point is no place for a new one.
+        if record.newest.is_some() && place.is_none_or(|place| *place == restic.repository) {
+            let path = self.engine.layout.backup_record(&stack.name);
+            restic.open_again(&path)?;
+        } else {
+            restic.make()?;
+        }
         restic.unlock()?;
         let stage = self.fresh(STAGE)?;
         let mut raw = Vec::new();
@@ -86,7 +101,11 @@ impl Backups<'_> {
                     manifest.files.len(),
                     manifest.trees.len()
                 ));
-                restic.save(kind, stack.name.as_str(), &paths)
+                let made = restic.save(kind, stack.name.as_str(), &paths)?;
+                if let Some(unread) = made.unread {
+                    progress.begin(&format!("note: not all of it could be read: {unread}"));
+                }
+                Ok(made.id)
             });
         let cleared = self.engine.host.files.remove_tree(&stage);
         let id = saved?;
@@ -103,6 +122,8 @@ impl Backups<'_> {
     ) -> Result<Manifest, BackupError> {
         // No run of the engine changes a credential meanwhile.
         let _lock = Lock::wait(&self.engine.layout.lock, PATIENCE)?;
+        // It may have been a restore that was waited for.
+        self.engine.refuse_open_exchange()?;
         let mut manifest = Manifest::new(&stack.name, self.now());
         for (name, path) in self.small_files(stack)? {
             let Some(bytes) = self.engine.host.files.read(&path)? else {
@@ -198,6 +219,17 @@ impl Backups<'_> {
                     "make it, or take it out of `directories` in `[backup]`",
                 ));
             }
+            // A mount point cannot change its name, so it could not be swapped.
+            let parent = directory.parent().unwrap_or(directory);
+            if files.space(directory)?.device != files.space(parent)?.device {
+                return Err(BackupError::refused(
+                    format!(
+                        "{} is a file system of its own: a restore could not swap it for another",
+                        directory.display()
+                    ),
+                    "name a directory in it in `directories` in `[backup]`",
+                ));
+            }
             trees.push(directory.clone());
         }
         Ok(trees)
@@ -222,6 +254,7 @@ impl Backups<'_> {
         self.make_private(&stage.join("redis"))?;
         // A link that the container planted is copied as a link, and refused.
         let from = volume.join("dump.rdb");
+        self.has_room(stage, self.size(&from)?)?;
         self.copy(&from, &to)?;
         if !matches!(self.engine.host.files.outline(&to)?, PathState::File { .. }) {
             return Err(BackupError::refused(
@@ -245,12 +278,24 @@ impl Backups<'_> {
         stack: &Stack,
         container: &Container,
     ) -> Result<Session, BackupError> {
+        self.session_with(&self.redis_password(stack)?, container)
+    }
+
+    pub(super) fn redis_password(&self, stack: &Stack) -> Result<String, BackupError> {
         let layout = &self.engine.layout;
         let path = layout.credential(&stack.name, "redis-password");
         let password = self.engine.host.files.read(&path)?.unwrap_or_default();
         let ring = String::from_utf8_lossy(&password);
         // The first is in use, the one below was.
-        let password = mint::keys(&ring).next().unwrap_or_default();
+        Ok(mint::keys(&ring).next().unwrap_or_default().to_owned())
+    }
+
+    pub(super) fn session_with(
+        &self,
+        password: &str,
+        container: &Container,
+    ) -> Result<Session, BackupError> {
+        let layout = &self.engine.layout;
         let name = container.name.as_str();
         let socket = layout.container_run(name).join("redis.sock");
         Session::open(name, &socket, BACKUP_USER, password)
@@ -271,7 +316,7 @@ impl Backups<'_> {
     pub(super) fn copy(&self, from: &Path, to: &Path) -> Result<(), BackupError> {
         let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
         let args = ["-a", "--no-target-directory", "--", &from, &to];
-        let copy = Invocation::new("cp", &args).limit(Duration::from_secs(3600));
+        let copy = Invocation::new("cp", &args).limit(COPYING);
         self.engine.host.processes.run_ok(&copy)?;
         Ok(())
     }

@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use super::finding::{Finding, Judged, healthy, note, refused, since, unhealthy};
 use crate::host::Host;
-use crate::model::{BackupRecord, Layout};
+use crate::model::{BackupRecord, Layout, Saved};
 use crate::stack::{Backup, Stack};
 
 const HOUR: i64 = 3600;
@@ -45,6 +45,17 @@ fn judge(record: &BackupRecord, backup: &Backup, now: i64) -> Judged {
         return note("none yet: the timer makes one, or `sudo tavernctl backup now`");
     };
     let old = now - newest.at;
+    // An hour is what a clock may be set back; what is of the future would never be too old.
+    let is_of_the_future = |saved: &Saved| saved.at > now + HOUR;
+    if [Some(newest), record.good.as_ref()]
+        .into_iter()
+        .flatten()
+        .any(is_of_the_future)
+    {
+        return unhealthy(
+            "it was made while the clock was ahead, or this one is behind: `timedatectl`, then `sudo tavernctl backup now` and `sudo tavernctl backup verify`",
+        );
+    }
     // A night may be missed while the host is off; the timer makes up for it.
     if old > i64::from(backup.days_between()) * DAY + DAY {
         return unhealthy(format!(
@@ -94,7 +105,7 @@ pub fn age(seconds: i64) -> String {
 mod tests {
     use super::*;
     use crate::check::finding::Verdict;
-    use crate::model::{Saved, Tried};
+    use crate::model::Tried;
     use crate::stack::{DEFAULT, parse};
 
     const NOW: i64 = 1_800_000_000;
@@ -138,11 +149,13 @@ mod tests {
             drill: tried(None),
             ..BackupRecord::default()
         };
-        let faults: [fn(&mut BackupRecord); 4] = [
+        let faults: [fn(&mut BackupRecord); 6] = [
             |record| record.failure = tried(Some("no space left")),
             |record| record.newest = saved(3 * DAY),
             |record| record.drill = tried(Some("3 keys, not 4")),
             |record| record.good = saved(10 * DAY),
+            |record| record.good = saved(-10 * DAY),
+            |record| record.newest = saved(-10 * DAY),
         ];
         assert_eq!(judge(&good, &backup(), NOW).verdict, Verdict::Healthy);
         for fault in faults {

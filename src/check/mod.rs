@@ -52,6 +52,8 @@ pub struct Setting {
     pub managed: bool,
     /// The generation nginx must run, if it is known.
     pub generation: Option<String>,
+    /// What was cut off, so that its data may be half that of before.
+    pub cut_off: Option<String>,
     /// The host's own address, of a family that its kernel has.
     pub loopback: IpAddr,
 }
@@ -65,6 +67,7 @@ impl Setting {
             https_port: 443,
             managed: true,
             generation: None,
+            cut_off: None,
             loopback: Ipv4Addr::LOCALHOST.into(),
         }
     }
@@ -77,6 +80,7 @@ impl Setting {
             https_port,
             managed: false,
             generation: None,
+            cut_off: None,
             loopback: Ipv4Addr::LOCALHOST.into(),
         }
     }
@@ -125,6 +129,12 @@ pub fn run(host: &Host, stacks: &[Stack], site: &Setting) -> Report {
             web::probe(host, stacks, site, &leaves)
         }));
         findings.extend(disk::probe(host, &disks(site)));
+        if let Some(what) = &site.cut_off {
+            let judged = finding::unhealthy(format!(
+                "{what} was cut off: `sudo tavernctl recover` puts back what was there; what is written meanwhile is lost by it"
+            ));
+            findings.push(Finding::new(None, "restore", judged, 0));
+        }
         if site.managed {
             findings.extend(backup::probe(host, stacks, &site.layout));
         }

@@ -67,7 +67,11 @@ fn watched(stacks: &[Stack]) -> Vec<Watched<'_>> {
         }
     }
     if stacks.iter().any(|stack| stack.backup.is_some()) {
-        let timers = ["tavern-backup.timer", "tavern-drill.timer"];
+        let timers = [
+            "tavern-backup.timer",
+            "tavern-drill.timer",
+            "tavern-recover.timer",
+        ];
         watched.extend(timers.map(|unit| Watched {
             stack: None,
             unit: unit.to_owned(),

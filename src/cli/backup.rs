@@ -73,7 +73,9 @@ impl From<BackupError> for Failure {
         match error {
             BackupError::Engine(error) => error.into(),
             BackupError::Host(error) => error.into(),
-            BackupError::Refused { what, help } => Self::new(what, help),
+            BackupError::Refused { what, help } | BackupError::NoRoom { what, help } => {
+                Self::new(what, help)
+            }
         }
     }
 }

@@ -67,7 +67,14 @@ fn recorded(host: &Host) -> Answer {
 }
 
 pub(super) fn ask(host: &Host, stacks: &[Stack]) -> Report {
-    check::run(host, stacks, &Setting::installed())
+    let engine = Engine::new(host, &Silent);
+    // Who may not look is told so by other probes.
+    let open = engine.open_exchange().ok().flatten();
+    let setting = Setting {
+        cut_off: open.filter(|_| !engine.is_at_work()),
+        ..Setting::installed()
+    };
+    check::run(host, stacks, &setting)
 }
 
 pub(super) fn shown(report: &Report, printer: &Printer) -> String {

@@ -5,6 +5,7 @@ use clap::Args;
 use super::change::said;
 use super::uninstall;
 use super::{Answer, Printer, require_host};
+use crate::backup::Backups;
 use crate::engine::{Engine, Purge, Recovered};
 use crate::host::Host;
 
@@ -27,6 +28,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     if let Some(text) = &mended {
         printer.out(text);
     }
+    Backups::new(&engine).clear_leftovers()?;
     let Some(recovered) = engine.recover(arguments.give_up)? else {
         if mended.is_none() {
             printer.out("Nothing to recover: no run is unfinished.");

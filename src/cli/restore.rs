@@ -79,6 +79,10 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         stack.name,
         restorable.name()
     ));
+    printer.out(
+        "Keys, accounts and ended sessions are as they were then: `sudo tavernctl secret rotate --at-once` has \
+         everybody log in again.",
+    );
     let report = settled(&host, &installed_stacks(&host, &[stack.name.to_string()])?);
     if report.exit_code() == 0 {
         printer.out("All checks passed.");

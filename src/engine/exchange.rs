@@ -27,6 +27,8 @@ pub struct Exchange<'a> {
     pub restarts: Vec<ResourceId>,
     /// Puts what is to come at the second path, for the one that is there.
     pub prepare: &'a dyn Fn(&Path, &Path) -> Result<(), EngineError>,
+    /// Whether the containers have what came: asked once they run, before the apps start anew and change it.
+    pub count: &'a dyn Fn() -> Result<(), EngineError>,
     /// Whether the host is as it should be with it.
     pub prove: &'a dyn Fn() -> Result<(), EngineError>,
 }
@@ -97,6 +99,7 @@ impl Engine<'_> {
                 live: path.clone(),
             });
         }
+        self.refuse_what_was_left(&note)?;
         self.save_exchange(&note)?;
         match self.carry_exchange(exchange, &note) {
             Ok(installed) => {
@@ -107,9 +110,17 @@ impl Engine<'_> {
             }
             Err(error) => {
                 self.progress.begin("putting back what was there");
-                let back = self.undo_exchange(&note).and_then(|()| {
+                // Whoever asks once more for a stop does not get half of the way back.
+                let through = Engine {
+                    layout: self.layout.clone(),
+                    edge: self.edge.clone(),
+                    is_stop_wanted: &|| false,
+                    ..*self
+                };
+                let back = through.undo_exchange(&note).and_then(|()| {
                     // What was made from what came is to be made from what is back.
-                    self.install_locked(None, &Request::default()).map(|_| ())
+                    let request = Request::default();
+                    through.install_locked(None, &request).map(|_| ())
                 });
                 Err(match back {
                     Ok(()) => EngineError::NotReady {
@@ -153,6 +164,7 @@ impl Engine<'_> {
             self.host.docker.start(container)?;
             self.wait_for_pong(container)?;
         }
+        (exchange.count)()?;
         self.owe_restarts(note)?;
         let installed = self.install_locked(None, &Request::default())?;
         (exchange.prove)()?;
@@ -192,7 +204,11 @@ impl Engine<'_> {
         Ok(self.read_exchange()?.map(|note| note.what))
     }
 
-    pub(super) fn refuse_open_exchange(&self) -> Result<(), EngineError> {
+    /// Refuses to go on while one has not ended.
+    ///
+    /// # Errors
+    /// When it is so, or its note cannot be read.
+    pub fn refuse_open_exchange(&self) -> Result<(), EngineError> {
         match self.open_exchange()? {
             None => Ok(()),
             Some(what) => Err(EngineError::NotReady {
@@ -200,6 +216,26 @@ impl Engine<'_> {
                 help: "`sudo tavernctl recover` undoes it; then run this again".to_owned(),
             }),
         }
+    }
+
+    /// What lies where ours would be set aside is of a run whose note is gone: nobody knows which of the two counts,
+    /// and whatever came of ours, it would be taken for it.
+    fn refuse_what_was_left(&self, note: &Note) -> Result<(), EngineError> {
+        for swap in &note.swaps {
+            let aside = swap.aside();
+            if self.is_there(&aside)? {
+                return Err(EngineError::NotReady {
+                    what: format!(
+                        "{} is there: what {} was before a restore that did not end",
+                        aside.display(),
+                        swap.live.display()
+                    ),
+                    help: "keep what you want of the two, move the one with `.tavern-before` away, then run this again"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Undoes an exchange that was cut off, or clears away after one that was not.
@@ -231,6 +267,8 @@ impl Engine<'_> {
             if swap.was_there {
                 if self.is_there(&swap.aside())? {
                     if is_live {
+                        // Both are there if somebody made what was missing between the two names.
+                        self.remove_any(&swap.ready())?;
                         files.rename(&swap.live, &swap.ready())?;
                     }
                     files.rename(&swap.aside(), &swap.live)?;

@@ -92,6 +92,8 @@ impl Engine<'_> {
             error: Box::new(error),
         };
         let _lock = Lock::take_briefly(&self.layout.lock).map_err(not_now)?;
+        // Its data may lie beside its place: started now, it would begin with none.
+        self.refuse_open_exchange().map_err(failed)?;
         self.end_cut_off_renewal().map_err(failed)?;
         if self.unfinished().map_err(failed)?.is_some() {
             return Err(failed(EngineError::NotReady {

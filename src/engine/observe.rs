@@ -1,9 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
 use std::path::Path;
 
 use super::{Engine, EngineError};
 use crate::expand;
-use crate::host::{HostError, UnitReport};
+use crate::host::{Host, HostError, UnitReport};
 use crate::mint;
 use crate::resource::{
     AliasState, Container, ContainerState, Content, Desired, HtpasswdState, NginxState, NginxTree,
@@ -12,22 +13,33 @@ use crate::resource::{
 };
 
 impl Engine<'_> {
-    /// Looks at every resource. Nothing is written.
+    /// Looks at every resource. Nothing is written. systemd takes as long to answer as all the rest: it is asked
+    /// while the rest is looked at.
     pub(super) fn observe(
         &self,
         desired: &[Desired],
     ) -> Result<BTreeMap<ResourceId, Observed>, EngineError> {
-        let batch = Batch::ask(self, desired)?;
         let mut observed = BTreeMap::new();
-        for Desired { resource, .. } in desired {
-            observed.insert(resource.id(), self.look(resource, &batch)?);
-        }
+        let mut look = |is_batched: bool, batch: &Batch| {
+            let resources = desired.iter().map(|item| &item.resource);
+            for resource in resources.filter(|one| Batch::is_for(one) == is_batched) {
+                observed.insert(resource.id(), self.look(resource, batch)?);
+            }
+            Ok::<(), EngineError>(())
+        };
+        let host = self.host;
+        std::thread::scope(|scope| {
+            let batch = scope.spawn(|| Batch::ask(host, desired));
+            look(false, &Batch::default())?;
+            let batch = batch.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            look(true, &batch)
+        })?;
         Ok(observed)
     }
 
     pub(super) fn look_at(&self, resource: &Resource) -> Result<Observed, EngineError> {
         let desired = Desired::from(resource.clone());
-        let batch = Batch::ask(self, std::slice::from_ref(&desired))?;
+        let batch = Batch::ask(self.host, std::slice::from_ref(&desired))?;
         self.look(resource, &batch)
     }
 
@@ -263,13 +275,22 @@ pub(super) fn settings_hash(container: &Container, gid: u32) -> String {
 }
 
 /// Questions asked once for many resources.
+#[derive(Default)]
 struct Batch {
     packages: BTreeSet<String>,
     units: BTreeMap<String, UnitReport>,
 }
 
 impl Batch {
-    fn ask(engine: &Engine, desired: &[Desired]) -> Result<Self, EngineError> {
+    /// Whether its answers are part of this resource's state.
+    fn is_for(resource: &Resource) -> bool {
+        matches!(
+            resource,
+            Resource::Package(_) | Resource::Unit(_) | Resource::Nginx(_)
+        )
+    }
+
+    fn ask(host: &Host, desired: &[Desired]) -> Result<Self, EngineError> {
         let mut packages = Vec::new();
         let mut units = Vec::new();
         for item in desired {
@@ -286,9 +307,9 @@ impl Batch {
         let packages = if packages.is_empty() {
             BTreeSet::new()
         } else {
-            engine.host.packages.installed(&packages)?
+            host.packages.installed(&packages)?
         };
-        let reports = engine.host.systemd.states(&units)?;
+        let reports = host.systemd.states(&units)?;
         Ok(Self {
             packages,
             units: units.into_iter().map(str::to_owned).zip(reports).collect(),

@@ -1,4 +1,4 @@
-//! What the backups of all stacks take on the host: restic, a key each, and two timers.
+//! What the backups of all stacks take on the host: restic, a key each, and three timers.
 
 use minijinja::context;
 
@@ -34,7 +34,8 @@ pub(super) fn key(stack: &Stack, layout: &Layout) -> Option<Desired> {
     )
 }
 
-/// The units that save by the clock, and those that look whether it was any good.
+/// The units that save by the clock, those that look whether it was any good, and those that undo a restore that a
+/// power cut ended.
 pub(super) fn timers(
     stacks: &[Stack],
     facts: &Facts,
@@ -52,6 +53,7 @@ pub(super) fn timers(
     times.dedup();
     let values = context! {
         binary => facts.binary.to_string_lossy(),
+        state => layout.state.to_string_lossy(),
         times,
         interval => interval.as_str(),
     };
@@ -59,6 +61,7 @@ pub(super) fn timers(
     for (stem, service, timer) in [
         ("tavern-backup", "backup.service", "backup.timer"),
         ("tavern-drill", "drill.service", "drill.timer"),
+        ("tavern-recover", "recover.service", "recover.timer"),
     ] {
         let unit = Unit {
             name: format!("{stem}.timer"),

@@ -161,6 +161,16 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../units/drill.timer"),
     ),
     (
+        "recover.service",
+        Language::Systemd,
+        include_str!("../../units/recover.service"),
+    ),
+    (
+        "recover.timer",
+        Language::Systemd,
+        include_str!("../../units/recover.timer"),
+    ),
+    (
         "logrotate.conf",
         Language::Plain,
         include_str!("../../provision/logrotate.conf"),
@@ -263,6 +273,7 @@ fn word(language: Language, text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Layout;
     use proptest::prelude::*;
 
     #[test]
@@ -272,6 +283,22 @@ mod tests {
         assert_eq!(word(Language::Nginx, "$host"), None);
         assert_eq!(word(Language::Nginx, "a\nb"), None);
         assert_eq!(word(Language::Nginx, "").unwrap(), "\"\"");
+    }
+
+    #[test]
+    fn no_app_may_be_called_like_a_unit_of_ours() {
+        let ours = TEMPLATES.iter().filter_map(|(name, ..)| {
+            let (stem, kind) = name.rsplit_once('.')?;
+            (matches!(kind, "service" | "socket" | "timer") && !stem.starts_with("app"))
+                .then_some(stem)
+        });
+        for stem in ours {
+            let unit = format!("tavern-{stem}");
+            assert!(
+                stem == "tavernd" || Layout::OWN_UNITS.contains(&unit.as_str()),
+                "{unit}"
+            );
+        }
     }
 
     #[test]

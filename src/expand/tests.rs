@@ -321,6 +321,9 @@ fn backups_take_units_a_key_and_restic() {
             "file:/etc/systemd/system/tavern-drill.service",
             "file:/etc/systemd/system/tavern-drill.timer",
             "unit:tavern-drill.timer",
+            "file:/etc/systemd/system/tavern-recover.service",
+            "file:/etc/systemd/system/tavern-recover.timer",
+            "unit:tavern-recover.timer",
         ]
     );
     let timer = text_of(&with, "/etc/systemd/system/tavern-backup.timer");

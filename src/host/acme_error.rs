@@ -1,11 +1,11 @@
 //! An authority's refusals in words that say what to do.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use instant_acme::{Error, Problem};
 
 use super::acme::{AcmeAccount, AcmeError};
+use super::cause::chain;
 
 /// RFC 8555's prefix of problem types.
 const PREFIX: &str = "urn:ietf:params:acme:error:";
@@ -29,20 +29,8 @@ pub(super) fn explained(account: &AcmeAccount, error: &Error) -> AcmeError {
         Error::Str(_) | Error::Timeout(_) | Error::Unsupported(_) | Error::KeyRejected => {
             failed(account, &error.to_string())
         }
-        other => {
-            // hyper says "client error (Connect)": the reason is further down.
-            let mut text = other.to_string();
-            let mut cause = other.source();
-            while let Some(next) = cause {
-                let next_text = next.to_string();
-                if !text.contains(&next_text) {
-                    text.push_str(": ");
-                    text.push_str(&next_text);
-                }
-                cause = next.source();
-            }
-            failed(account, &text)
-        }
+        // hyper says "client error (Connect)": the reason is further down.
+        other => failed(account, &chain(other)),
     }
 }
 

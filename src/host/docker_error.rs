@@ -1,8 +1,7 @@
-use std::error::Error as _;
-
 use bollard::errors::Error;
 
 use super::HostError;
+use super::cause::root_cause;
 
 /// An error of the engine or of the way to it, in words that lead somewhere.
 pub(super) fn refuse(error: &Error) -> HostError {
@@ -19,7 +18,7 @@ pub(super) fn refuse(error: &Error) -> HostError {
         other => (
             format!(
                 "no engine answers on /var/run/docker.sock: {}",
-                root_cause(other)
+                reason(other)
             ),
             "`systemctl status docker` says why; start it (`systemctl unmask docker.service docker.socket` \
              if it is masked, `systemctl start docker`), then run it again",
@@ -33,7 +32,7 @@ pub(super) fn said(error: &Error) -> String {
     match error {
         Error::DockerResponseServerError { message, .. } => message.clone(),
         Error::DockerStreamError { error } => error.clone(),
-        other => root_cause(other),
+        other => reason(other),
     }
 }
 
@@ -45,18 +44,12 @@ fn help_on(status: u16) -> &'static str {
     }
 }
 
-/// The last of the chain of causes: `Connection refused`, where the first says `client error`.
-fn root_cause(error: &Error) -> String {
-    if let Error::SocketNotFoundError(_) = error {
-        return "No such file or directory".to_owned();
+/// The root of it: `Connection refused`, where the first says `client error`.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::SocketNotFoundError(_) => "No such file or directory".to_owned(),
+        other => root_cause(other),
     }
-    let mut cause = error.source();
-    let mut text = error.to_string();
-    while let Some(inner) = cause {
-        text = inner.to_string();
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

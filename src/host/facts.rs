@@ -13,7 +13,7 @@ pub(super) const PACKAGED_BINARY: &str = "/usr/bin/tavernctl";
 /// # Errors
 /// When the host cannot be asked.
 pub fn gather(host: &Host) -> Result<Facts, HostError> {
-    let nginx = host.nginx.version();
+    let nginx = host.nginx.build();
     let mut missing = Vec::new();
     if nginx.is_none() {
         missing.push("nginx");
@@ -48,8 +48,10 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
         ipv4: host.net.has_ipv4(),
         ipv6: host.net.has_ipv6(),
         // What apt would install decides the syntax as well as what is installed.
-        nginx: nginx.or_else(|| NginxVersion::of_package(known.get("nginx")?)),
-        lacks_gzip_static: nginx.is_some() && !host.nginx.has_gzip_static(),
+        nginx: nginx
+            .map(|build| build.version)
+            .or_else(|| NginxVersion::of_package(known.get("nginx")?)),
+        lacks_gzip_static: nginx.is_some_and(|build| !build.has_gzip_static),
         missing_packages: missing.into_iter().map(str::to_owned).collect(),
         has_restic,
         apt_trouble,

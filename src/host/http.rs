@@ -18,6 +18,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::HostError;
+use super::cause::chain;
 
 /// Every request must be answered in this time.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -333,16 +334,7 @@ fn place(door: &Door) -> String {
 }
 
 fn failed(door: &Door, what: &str, error: &(dyn std::error::Error + 'static)) -> HostError {
-    let mut text = format!("{what} {} failed: {error}", place(door));
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    HostError::Unexpected(text)
+    HostError::Unexpected(format!("{what} {} failed: {}", place(door), chain(error)))
 }
 
 /// The kernel's word at the bottom of an error.

@@ -18,11 +18,13 @@ pub const GENERATION_PATH: &str = "/.well-known/tavern-generation";
 
 /// nginx.
 pub trait Nginx: Send + Sync {
-    /// Its version, if it is installed.
-    fn version(&self) -> Option<NginxVersion>;
+    /// What is installed of it, if it is.
+    fn build(&self) -> Option<NginxBuild>;
 
-    /// Whether it was built with the module that sends files which were packed before.
-    fn has_gzip_static(&self) -> bool;
+    /// Its version, if it is installed.
+    fn version(&self) -> Option<NginxVersion> {
+        self.build().map(|build| build.version)
+    }
 
     /// Judges the live configuration, warnings included. None of these ports is opened by it.
     ///
@@ -69,6 +71,15 @@ pub trait Nginx: Send + Sync {
     fn recent_errors(&self) -> String;
 }
 
+/// An nginx as it was built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NginxBuild {
+    /// Its version.
+    pub version: NginxVersion,
+    /// Whether it has the module that sends files which were packed before.
+    pub has_gzip_static: bool,
+}
+
 /// The system's nginx.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealNginx;
@@ -77,14 +88,9 @@ pub struct RealNginx;
 pub(super) const ETC: &str = "/etc/nginx";
 
 impl Nginx for RealNginx {
-    fn version(&self) -> Option<NginxVersion> {
-        let outcome = RealProcesses.run(&Invocation::new("nginx", &["-v"])).ok()?;
-        NginxVersion::parse(&outcome.stderr)
-    }
-
-    fn has_gzip_static(&self) -> bool {
-        let outcome = RealProcesses.run(&Invocation::new("nginx", &["-V"]));
-        outcome.is_ok_and(|outcome| has_gzip_static(&outcome.stderr))
+    fn build(&self) -> Option<NginxBuild> {
+        let outcome = RealProcesses.run(&Invocation::new("nginx", &["-V"])).ok()?;
+        NginxBuild::parse(&outcome.stderr)
     }
 
     fn test(&self, ports: &[u16]) -> Result<String, HostError> {
@@ -171,10 +177,15 @@ impl Nginx for RealNginx {
     }
 }
 
-/// Reads `configure arguments: …`, as `nginx -V` says them.
-fn has_gzip_static(said: &str) -> bool {
-    let mut words = said.split_whitespace();
-    words.any(|word| word == "--with-http_gzip_static_module")
+impl NginxBuild {
+    /// Reads what `nginx -V` says.
+    fn parse(said: &str) -> Option<Self> {
+        let mut words = said.split_whitespace();
+        Some(Self {
+            version: NginxVersion::parse(said)?,
+            has_gzip_static: words.any(|word| word == "--with-http_gzip_static_module"),
+        })
+    }
 }
 
 fn judge(invocation: &Invocation) -> Result<String, HostError> {
@@ -276,16 +287,21 @@ fn stage_and_judge(
 
 #[cfg(test)]
 mod tests {
-    use super::{complaint, has_gzip_static};
+    use super::{NginxBuild, complaint};
+    use crate::model::NginxVersion;
 
     #[test]
     fn what_nginx_was_built_with() {
         let said = "nginx version: nginx/1.26.3\nTLS SNI support enabled\nconfigure arguments: \
                     --with-cc-opt='-g -O2' --with-http_ssl_module";
-        assert!(!has_gzip_static(said));
-        assert!(has_gzip_static(&format!(
-            "{said} --with-http_gzip_static_module --with-threads\n"
-        )));
+        let build = |has_gzip_static| NginxBuild {
+            version: NginxVersion(1, 26, 3),
+            has_gzip_static,
+        };
+        assert_eq!(NginxBuild::parse(said), Some(build(false)));
+        let more = format!("{said} --with-http_gzip_static_module --with-threads\n");
+        assert_eq!(NginxBuild::parse(&more), Some(build(true)));
+        assert_eq!(NginxBuild::parse("sh: nginx: not found"), None);
     }
 
     #[test]

@@ -35,13 +35,13 @@ impl<'a> Invocation<'a> {
 
     /// The program's name.
     #[cfg(test)]
-    pub(super) fn program(&self) -> &str {
+    pub(crate) fn program(&self) -> &str {
         self.program
     }
 
     /// Its arguments.
     #[cfg(test)]
-    pub(super) fn words(&self) -> &[String] {
+    pub(crate) fn words(&self) -> &[String] {
         &self.args
     }
 

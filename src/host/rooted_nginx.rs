@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use super::nginx_rivals::stale;
 use super::rooted_closed::closed;
-use super::{HostError, Nginx, NginxSetup, RootedFiles, RootedPackages};
+use super::{HostError, Nginx, NginxBuild, NginxSetup, RootedFiles, RootedPackages};
 use crate::model::NginxVersion;
 use crate::resource::{NginxTree, Rival};
 
@@ -21,14 +21,13 @@ impl RootedNginx {
 }
 
 impl Nginx for RootedNginx {
-    fn version(&self) -> Option<NginxVersion> {
+    fn build(&self) -> Option<NginxBuild> {
         let version = self.packages.version("nginx").ok()??;
-        NginxVersion::of_package(&version)
-    }
-
-    fn has_gzip_static(&self) -> bool {
-        // Nothing of an image is run; no site of nginx's is made for one either.
-        true
+        Some(NginxBuild {
+            version: NginxVersion::of_package(&version)?,
+            // Nothing of an image is run; no site of nginx's is made for one either.
+            has_gzip_static: true,
+        })
     }
 
     fn test(&self, _ports: &[u16]) -> Result<String, HostError> {

@@ -7,6 +7,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
 use super::HostError;
+use super::cause::root_cause;
 
 /// Who does not answer by then has not got it.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -49,17 +50,6 @@ pub fn post(url: &str, json: Vec<u8>) -> Result<(), HostError> {
     } else {
         Err(failed(format!("it answers {status}")))
     }
-}
-
-/// The last of the chain of causes, which names the kernel's or the certificate's fault.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error.source();
-    let mut text = error.to_string();
-    while let Some(inner) = cause {
-        text = inner.to_string();
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

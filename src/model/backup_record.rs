@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 pub struct BackupRecord {
     /// The version of this form.
     pub version: u32,
+    /// Where the newest backup went.
+    #[serde(default)]
+    pub place: Option<String>,
     /// The newest backup.
     #[serde(default)]
     pub newest: Option<Saved>,

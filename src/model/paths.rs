@@ -191,4 +191,16 @@ impl Layout {
             format!("tavern-{stack}-{app}")
         }
     }
+
+    /// Stems of the units that Tavern has for itself: no app's unit may be called so.
+    pub const OWN_UNITS: [&str; 8] = [
+        "tavern-backup",
+        "tavern-check",
+        "tavern-drill",
+        "tavern-monitor",
+        "tavern-recover",
+        "tavern-renew",
+        "tavern-revert",
+        "tavernd",
+    ];
 }

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::backup::RawBackup;
 use super::raw::{RawApp, RawContainer, RawStack};
 use super::{App, Container, Limits, Opening, Stack, StackError};
-use crate::model::{HostPattern, Name};
+use crate::model::{HostPattern, Layout, Name};
 
 /// A stack file larger than this is a mistake.
 const SIZE_LIMIT: usize = 256 * 1024;
@@ -101,7 +101,10 @@ impl Validation<'_> {
         let apps: Vec<App> = raw
             .app
             .into_iter()
-            .map(|(name, app)| self.app(name, app, &containers))
+            .map(|(name, app)| {
+                self.unit_is_free(raw.name.get_ref(), &name, &app)?;
+                self.app(name, app, &containers)
+            })
             .collect::<Result<_, _>>()?;
         let ports = self.ports(raw.ports)?;
         let limits = self.limits(raw.limits, Limits::default())?;
@@ -113,7 +116,8 @@ impl Validation<'_> {
             Ok(tls) => tls,
             Err(fault) => return self.fault(fault.span, fault.message, fault.help),
         };
-        let backup = match raw.backup.map(RawBackup::checked).transpose() {
+        let checked = |backup: RawBackup| backup.checked(raw.name.get_ref());
+        let backup = match raw.backup.map(checked).transpose() {
             Ok(backup) => backup,
             Err(fault) => return self.fault(fault.span, fault.message, fault.help),
         };
@@ -150,6 +154,20 @@ impl Validation<'_> {
             name.get_ref()
         );
         self.fault(name.span(), message, "rename the file, or change the name")
+    }
+
+    fn unit_is_free(
+        &self,
+        stack: &Name,
+        app: &Name,
+        place: &Spanned<RawApp>,
+    ) -> Result<(), StackError> {
+        let stem = Layout::unit_stem(stack, app);
+        if !Layout::OWN_UNITS.contains(&stem.as_str()) {
+            return Ok(());
+        }
+        let message = format!("app `{app}` would run as {stem}.service, which is Tavern's own");
+        self.fault(place.span(), message, "give the app another name")
     }
 
     fn app(

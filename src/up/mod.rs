@@ -66,7 +66,7 @@ pub fn place(
         check_paths(&std::path::absolute(path).unwrap_or_default(), &stack)?;
     }
     let (http_port, https_port) = ports::choose(host, wish.http_port, wish.https_port)?;
-    let version = web_server::ensure(host, events, say)?;
+    let nginx = web_server::ensure(host, events, say)?;
     let dir = match &wish.dir {
         Some(path) => PrivateDir::at(path).map_err(UpError::directory)?,
         None => PrivateDir::fresh().map_err(UpError::directory)?,
@@ -81,8 +81,8 @@ pub fn place(
     let facts = Facts {
         ipv4: host.net.has_ipv4(),
         ipv6: host.net.has_ipv6(),
-        nginx: Some(version),
-        lacks_gzip_static: !host.nginx.has_gzip_static(),
+        nginx: Some(nginx.version),
+        lacks_gzip_static: !nginx.has_gzip_static,
         // Units are expanded too, and left out: there is no systemd here.
         binary: "tavernctl".into(),
         binary_is_packaged: true,
@@ -96,7 +96,7 @@ pub fn place(
         stack,
         edge,
         generation,
-        version,
+        version: nginx.version,
     })
 }
 

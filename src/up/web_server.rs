@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::UpError;
-use crate::host::{Events, Host, Invocation};
+use crate::host::{Events, Host, Invocation, NginxBuild};
 use crate::model::{Layout, Mode, NginxVersion};
 use crate::resource::{Owner, PathState};
 
@@ -13,9 +13,9 @@ pub(super) fn ensure(
     host: &Host,
     events: &Events,
     say: &dyn Fn(&str),
-) -> Result<NginxVersion, UpError> {
-    if let Some(version) = host.nginx.version() {
-        return Ok(version);
+) -> Result<NginxBuild, UpError> {
+    if let Some(build) = host.nginx.build() {
+        return Ok(build);
     }
     let apt = host
         .processes
@@ -37,10 +37,10 @@ pub(super) fn ensure(
     if events.is_stop_wanted() {
         return Err(UpError::Stopped);
     }
-    host.nginx.version().ok_or_else(|| {
+    host.nginx.build().ok_or_else(|| {
         UpError::refused(
             "nginx was installed, but does not run",
-            "`nginx -v` shows why",
+            "`nginx -V` shows why",
         )
     })
 }

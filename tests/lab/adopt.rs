@@ -36,6 +36,9 @@ systemctl list-units --all --no-legend --plain 'tavern*'
 /// The old site is on IPv4 only. Asking `localhost`, which is `::1` first, sees it if that port is open before nginx
 /// serves it. When a configuration without IPv6 comes back, nginx itself resets who waits on the port that it closes:
 /// there the address is IPv4's.
+///
+/// Over HTTP/1.1: whoever opens a connection of HTTP/2 while nginx changes workers may be told to ask again (GOAWAY, RFC
+/// 9113, 6.8), as browsers do and Debian 12's curl does not.
 fn watch(host: &Host, name: &str) {
     host.ok(&WATCH.replace("NAME", name));
 }
@@ -43,7 +46,7 @@ fn watch(host: &Host, name: &str) {
 const WATCH: &str = r#"
 rm -f /tmp/stop /tmp/answers
 for i in 1 2 3; do (until [ -e /tmp/stop ]; do
-    curl -sk -o /dev/null -w '%{http_code} %{errormsg}\n' https://NAME/open/ >>/tmp/answers
+    curl -sk --http1.1 -o /dev/null -w '%{http_code} %{errormsg}\n' https://NAME/open/ >>/tmp/answers
 done) >/dev/null 2>&1 & done
 "#;
 

@@ -18,7 +18,7 @@ fn with_backups(image: Image, name: &str) -> Host {
 }
 
 fn add_backups(host: &Host) {
-    host.ok("mkdir -p /srv/uploads; echo kept >/srv/uploads/file; apt-get -q update >/dev/null");
+    host.ok("mkdir -p /srv/uploads; chmod g+s /srv/uploads; echo kept >/srv/uploads/file; apt-get -q update >/dev/null");
     let text = host.read(STACK);
     host.write(STACK, &format!("{text}{BACKUP}"), 0o644);
     host.ok("tavernctl install --yes");
@@ -50,6 +50,13 @@ fn debian_12_backups_on_another_host() {
     first.ok("echo '<p>ours</p>' >/var/www/counter/open/index.html");
     first.ok("echo 'another-password' | tavernctl user add close ann --password-stdin");
 
+    // Somebody logged out, and the token has expired since: an app that starts forgets it.
+    let secret = first.read(&format!("{CREDENTIALS}/redis-password"));
+    let added = first.ok(&format!(
+        "docker exec redis-flask redis-cli --no-auth-warning --user counter --pass {} ZADD visits:revoked 1 long-gone",
+        secret.split_whitespace().next().unwrap()
+    ));
+    assert_eq!(added.trim(), "1");
     // A backup is none until it was tried.
     let listed = first.ok("tavernctl backup now && tavernctl backup list");
     assert!(!listed.contains("good"), "{listed}");
@@ -255,7 +262,19 @@ fn untouched(host: &Host) -> String {
 }
 
 fn a_full_target(host: &Host) {
-    host.ok("mount -t tmpfs -o size=2m tmpfs /srv/backup && mkdir /srv/backup/counter && head -c 3M /dev/urandom >/srv/backup/fill || true");
+    // Not mounted, it is not made anew in the mount point.
+    host.ok("mv /srv/backup /srv/away && mkdir /srv/backup");
+    let output = host.sh("tavernctl backup now");
+    exits(&output, 1);
+    assert!(output.stderr.contains("is gone"), "{output}");
+    assert_eq!(
+        host.ok("ls -A /srv/backup; rmdir /srv/backup; mv /srv/away /srv/backup"),
+        ""
+    );
+    host.ok(
+        "cp -a /srv/backup /srv/full; mount -t tmpfs -o size=16m tmpfs /srv/backup && cp -a /srv/full/. /srv/backup/; \
+         head -c 20M /dev/urandom >/srv/backup/fill; rm -rf /srv/full; head -c 300K /dev/urandom >/srv/uploads/more",
+    );
     let output = host.sh("tavernctl backup now");
     exits(&output, 1);
     let check = host.sh("tavernctl check --json");
@@ -275,6 +294,11 @@ fn a_kill_in_the_middle(host: &Host, session: &str) {
     );
     let noted = host.sh("tavernctl status");
     if noted.stderr.contains("did not end") {
+        let refused = host.sh("tavernctl backup now");
+        exits(&refused, 1);
+        assert!(refused.stderr.contains("did not end"), "{refused}");
+        let check = host.sh("tavernctl check --json");
+        assert!(check.stdout.contains("was cut off"), "{check}");
         host.ok("tavernctl recover");
         wait_until_healthy(host, "the host after recover");
         assert_eq!(count(host, session), visits + 1);

@@ -61,6 +61,7 @@ fn sites_of_every_kind(image: Image, name: &str) {
     only_the_stack_that_was_asked_for_answers(&host);
     answers_say_what_they_must(&host);
     logs_are_kept_in_both_forms(&host);
+    crate::websocket::goes_through(&host);
     an_app_that_does_not_answer_has_a_page(&host);
     a_lost_password_file_is_named_and_made_again(&host);
     named_stacks_alone_leave_the_rest_to_nobody(&host);

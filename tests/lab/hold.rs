@@ -100,6 +100,7 @@ fn an_app_is_left_alone(host: &Host) {
 
     // A reboot ends nothing.
     host.reboot();
+    wait_until_healthy(host, "the site after a reboot");
     assert!(
         host.ok("tavernctl status")
             .contains("Held       app tavern-counter")

@@ -6,6 +6,9 @@ Three services behind the same nginx, TLS, Redis and load generator (wrk):
   flask   Flask with gunicorn, 4 workers, on a Unix socket, as the page of the old host describes it
   limit   nginx to nginx on a Unix socket with keep-alive, which returns the same bytes: more is not to be had
 
+Each service is in a session of its own, as systemd starts them: the kernel shares processors out among sessions first
+(sched_autogroup), and without that the services would be one crowd with the load generator.
+
 Only answers of 2xx count. Rounds are interleaved; all of them are printed, the verdict is on their medians.
 Everything is on loopback, in a directory of its own, and ends with the program. Needs root and a quiet machine.
 """
@@ -95,6 +98,7 @@ class Tavern:
     def start(self):
         pid = os.fork()
         if pid == 0:
+            os.setsid()
             os.dup2(self.listener.fileno(), 3)
             os.set_inheritable(3, True)
             os.dup2(self.log.fileno(), 1)
@@ -136,7 +140,7 @@ class Flask:
         log = open(f"{self.work}/flask.log", "ab")
         self.child = subprocess.Popen(
             [f"{self.venv}/bin/gunicorn", "--workers", "4", "--bind", f"unix:{self.path}", "--log-level", "warning", "flask_app:app"],
-            cwd=HERE, env=environment, stdout=log, stderr=log,
+            cwd=HERE, env=environment, stdout=log, stderr=log, start_new_session=True,
         )
         return Group(self.child.pid)
 
@@ -160,7 +164,7 @@ class Nginx:
 
     def start(self):
         command = ["nginx", "-p", self.prefix, "-c", self.configuration, "-e", f"{self.prefix}/logs/error.log"]
-        self.child = subprocess.Popen(command + ["-g", "daemon off;"])
+        self.child = subprocess.Popen(command + ["-g", "daemon off;"], start_new_session=True)
         return Group(self.child.pid)
 
     def stop(self):
@@ -246,7 +250,7 @@ def redis_server(work):
     return subprocess.Popen(
         ["redis-server", "--port", "0", "--unixsocket", f"{work}/redis.sock", "--aclfile", f"{work}/users.acl", "--dir", work,
          "--appendonly", "yes", "--appendfsync", "everysec", "--save", "3600 1 300 100", "--maxmemory", "256mb"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )
 
 
@@ -339,21 +343,32 @@ class Watch:
 
 
 def measure(groups, tokens, rounds, seconds, all_connections):
+    """Logins last: what is queued of them goes on hashing after the load has ended, and would slow down all the others."""
     results = {}
-    order = list(SERVICES)
-    for number in range(rounds):
-        for what in ("ping", "count", "login"):
-            for connections in all_connections:
-                for name in order:
-                    if what == "login" and name == "limit":
-                        continue
-                    with Watch(groups[name]) as watch:
-                        result = wrk(SERVICES[name], what, connections, seconds, tokens[name])
-                    result["memory"], result["cpu"] = watch.most, 1e6 * watch.cpu / max(1, result["good"])
-                    results.setdefault((what, connections, name), []).append(result)
-                    print(f"round {number + 1}  {row(what, connections, name, result)}", flush=True)
-        order.append(order.pop(0))
+    for kinds in (("ping", "count"), ("login",)):
+        order = [name for name in SERVICES if kinds != ("login",) or name != "limit"]
+        for number in range(rounds):
+            for what in kinds:
+                for connections in all_connections:
+                    for name in order:
+                        with Watch(groups[name]) as watch:
+                            result = wrk(SERVICES[name], what, connections, seconds, tokens[name])
+                        result["memory"], result["cpu"] = watch.most, 1e6 * watch.cpu / max(1, result["good"])
+                        results.setdefault((what, connections, name), []).append(result)
+                        print(f"round {number + 1}  {row(what, connections, name, result)}", flush=True)
+                        if what == "login":
+                            rest(groups[name])
+            order.append(order.pop(0))
     return results
+
+
+def rest(group):
+    """Waits until a service has nothing to do, at most a minute."""
+    for _ in range(60):
+        before = group.cpu()
+        time.sleep(1)
+        if group.cpu() - before < 0.05:
+            return
 
 
 HEAD = f"{'':8}{'conn':>5} {'service':8}{'2xx/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'not 2xx':>8}{'broken':>7}{'MiB':>7}{'us CPU/r':>10}"

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::rig::Rig;
 use super::sweep::{first, host, install};
-use crate::engine::{EngineError, Exchange, Place};
+use crate::engine::{Engine, EngineError, Exchange, Place};
 use crate::host::memory::{Killed, Node, Picture, differences};
 use crate::model::Mode;
-use crate::resource::{Owner, ResourceId};
+use crate::resource::{Mend, Owner, ResourceId};
 
 const PAGES: &str = "/var/www/web";
 const NEW: &str = "/srv/new";
@@ -25,7 +25,14 @@ fn start() -> Rig {
 
 /// Swaps a directory of pages, one beside a container, and one that was not there.
 fn exchange(rig: &Rig, prove: &dyn Fn() -> Result<(), EngineError>) -> Result<(), EngineError> {
-    let engine = rig.engine();
+    exchange_by(&rig.engine(), &|| Ok(()), prove)
+}
+
+fn exchange_by(
+    engine: &Engine<'_>,
+    count: &dyn Fn() -> Result<(), EngineError>,
+    prove: &dyn Fn() -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
     let prepare = |_: &Path, ready: &Path| {
         let files = &engine.host.files;
         files.make_directory(ready, Mode(0o755), &Owner::root())?;
@@ -45,6 +52,7 @@ fn exchange(rig: &Rig, prove: &dyn Fn() -> Result<(), EngineError>) -> Result<()
         containers: vec!["web-redis".to_owned()],
         restarts: vec![ResourceId("unit:tavern-web-counter.service".into())],
         prepare: &prepare,
+        count,
         prove,
     });
     exchanged.map(|_| ())
@@ -56,6 +64,14 @@ fn is_all_or_none(rig: &Rig, before: &Picture, after: &Picture) -> Result<(), St
         return Ok(());
     }
     Err(differences(before, &now).join("\n    "))
+}
+
+fn recovered(rig: &Rig, before: &Picture, after: &Picture) -> Result<(), String> {
+    rig.memory.machine().revive();
+    let recovered = rig.engine().recover(false);
+    recovered.map_err(|error| error.to_string())?;
+    is_all_or_none(rig, before, after)?;
+    rig.is_right()
 }
 
 #[test]
@@ -79,13 +95,10 @@ fn an_exchange_ends_or_never_was() {
             end.is_err_and(|thrown| thrown.is::<Killed>()),
             "killed at {point}"
         );
-        rig.memory.machine().revive();
-        let judged = rig
-            .engine()
-            .recover(false)
-            .map_err(|error| error.to_string())
-            .and_then(|_| is_all_or_none(&rig, &before, &after))
-            .and_then(|()| rig.is_right());
+        if let Err(why) = nobody_goes_on(&rig) {
+            faults.push(format!("killed at {point}: {why}"));
+        }
+        let judged = recovered(&rig, &before, &after);
         if let Err(why) = judged {
             faults.push(format!("killed at {point}: {why}"));
         }
@@ -97,13 +110,7 @@ fn an_exchange_ends_or_never_was() {
         let rig = start.twin();
         rig.memory.machine().fail_at(point);
         let _ = exchange(&rig, &|| Ok(()));
-        rig.memory.machine().revive();
-        let judged = rig
-            .engine()
-            .recover(false)
-            .map_err(|error| error.to_string())
-            .and_then(|_| is_all_or_none(&rig, &before, &after))
-            .and_then(|()| rig.is_right());
+        let judged = recovered(&rig, &before, &after);
         if let Err(why) = judged {
             faults.push(format!("refused {point}: {why}"));
         }
@@ -132,6 +139,99 @@ fn what_cannot_be_proven_is_put_back() {
     assert_eq!(error.help().as_deref(), Some("all is as it was before"));
     assert_eq!(differences(&before, &start.picture()), [""; 0]);
     start.is_right().unwrap();
+}
+
+/// The supervisor starts nothing on data that is half there, and what somebody made in its place is no obstacle.
+fn nobody_goes_on(rig: &Rig) -> Result<(), String> {
+    let engine = rig.engine();
+    if engine.open_exchange().unwrap().is_none() {
+        return Ok(());
+    }
+    let before = rig.whole_picture();
+    let mended = engine.mend("web-redis", Mend::Start);
+    let refused = mended.is_err_and(|unmended| unmended.error.to_string().contains("did not end"));
+    if !refused || !differences(&before, &rig.whole_picture()).is_empty() {
+        return Err("mended".to_owned());
+    }
+    let mut machine = rig.memory.machine();
+    if machine.tree.get(Path::new(DATA)).is_none() {
+        machine
+            .tree
+            .plant("/srv/data/empty", Node::file("began anew"));
+    }
+    Ok(())
+}
+
+/// The count is taken before anything is led to what came, and what it refuses is put back.
+#[test]
+fn what_is_not_counted_is_put_back_before_an_app_sees_it() {
+    let start = start();
+    let before = start.picture();
+    let from = start.memory.machine().log.len();
+    let restarts = || {
+        let machine = start.memory.machine();
+        let log = machine.log[from..].iter();
+        log.filter(|line| line.contains("tavern-web-counter.service"))
+            .count()
+    };
+    let error = exchange_by(
+        &start.engine(),
+        &|| {
+            assert_eq!(restarts(), 0);
+            Err(EngineError::NotReady {
+                what: "1 keys, not 2".into(),
+                help: String::new(),
+            })
+        },
+        &|| unreachable!(),
+    )
+    .unwrap_err();
+    assert!(error.to_string().contains("1 keys, not 2"), "{error}");
+    assert_eq!(differences(&before, &start.picture()), [""; 0]);
+    start.is_right().unwrap();
+}
+
+#[test]
+fn a_second_stop_does_not_end_the_way_back() {
+    let start = start();
+    let before = start.picture();
+    let is_stopped = std::cell::Cell::new(false);
+    let is_stop_wanted = || is_stopped.get();
+    let engine = Engine {
+        is_stop_wanted: &is_stop_wanted,
+        ..start.engine()
+    };
+    let error = exchange_by(
+        &engine,
+        &|| {
+            is_stopped.set(true);
+            Ok(())
+        },
+        &|| Ok(()),
+    )
+    .unwrap_err();
+    assert_eq!(error.help().as_deref(), Some("all is as it was before"));
+    assert_eq!(differences(&before, &start.picture()), [""; 0]);
+    start.is_right().unwrap();
+}
+
+/// bug: it was taken for what this run had set aside, and cleared away, or put in the place of live data.
+#[test]
+fn what_another_exchange_set_aside_is_nobodys_to_remove() {
+    let start = start();
+    let mut machine = start.memory.machine();
+    machine
+        .tree
+        .plant("/srv/.data.tavern-before/old", Node::file("old"));
+    drop(machine);
+    let before = start.whole_picture();
+    let error = exchange(&start, &|| Ok(())).unwrap_err();
+    assert!(
+        error.to_string().contains("/srv/.data.tavern-before"),
+        "{error}"
+    );
+    assert_eq!(differences(&before, &start.whole_picture()), [""; 0]);
+    assert_eq!(start.engine().open_exchange().unwrap(), None);
 }
 
 /// Nothing is planned on top of one that was cut off, and an install sets it right first.

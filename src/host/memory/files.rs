@@ -156,6 +156,20 @@ impl Files for MemoryHost {
         if !machine.tree.has_parent(to) {
             return Err(refused("rename", from, ErrorKind::NotFound));
         }
+        let is_full = machine.tree.below(to).next().is_some();
+        match (&node, machine.tree.get(to)) {
+            (Node::Directory { .. }, Some(Node::Directory { .. })) if is_full => {
+                return Err(refused("rename", from, ErrorKind::DirectoryNotEmpty));
+            }
+            (Node::Directory { .. }, None | Some(Node::Directory { .. })) => {}
+            (Node::Directory { .. }, Some(_)) => {
+                return Err(refused("rename", from, ErrorKind::NotADirectory));
+            }
+            (_, Some(Node::Directory { .. })) => {
+                return Err(refused("rename", from, ErrorKind::IsADirectory));
+            }
+            _ => {}
+        }
         machine.disk("rename", from, "")?;
         let inside: Vec<_> = machine
             .tree
@@ -293,9 +307,12 @@ impl Files for MemoryHost {
         machine.replace_file(to, bytes, mode, owner)
     }
 
-    fn space(&self, _path: &Path) -> Result<Space, HostError> {
+    fn space(&self, path: &Path) -> Result<Space, HostError> {
+        let machine = self.look();
+        let mounted = machine.mounts.iter();
+        let device = mounted.filter(|mount| path.starts_with(mount)).count() as u64;
         Ok(Space {
-            device: 1,
+            device: 1 + device,
             free: ROOM,
             total: ROOM,
             free_inodes: ROOM,

@@ -67,6 +67,8 @@ pub(crate) struct Machine {
     pub(crate) volumes: BTreeMap<String, Option<String>>,
     /// Containers by name.
     pub(crate) containers: BTreeMap<String, Contained>,
+    /// Where file systems of their own are mounted.
+    pub(crate) mounts: BTreeSet<PathBuf>,
     /// Every change, in order.
     pub(crate) log: Vec<String>,
     /// What was added to files, in order.

@@ -5,7 +5,7 @@ use super::tree::{Node, Tree};
 use super::{Machine, MemoryHost};
 use crate::host::nginx::GENERATION_PATH;
 use crate::host::nginx_rivals::{ForeignServer, is_included, rivals, servers, stale, words};
-use crate::host::{HostError, Nginx, NginxSetup};
+use crate::host::{HostError, Nginx, NginxBuild, NginxSetup};
 use crate::model::{Mode, NginxVersion};
 use crate::resource::{NginxTree, Owner, Rival};
 
@@ -167,15 +167,12 @@ fn certificate_of(
 }
 
 impl Nginx for MemoryHost {
-    fn version(&self) -> Option<NginxVersion> {
-        self.look()
-            .packages
-            .contains("nginx")
-            .then_some(NginxVersion(1, 26, 3))
-    }
-
-    fn has_gzip_static(&self) -> bool {
-        true
+    fn build(&self) -> Option<NginxBuild> {
+        let build = NginxBuild {
+            version: NginxVersion(1, 26, 3),
+            has_gzip_static: true,
+        };
+        self.look().packages.contains("nginx").then_some(build)
     }
 
     fn test(&self, _ports: &[u16]) -> Result<String, HostError> {

@@ -105,6 +105,28 @@ fn faults_name_line_and_remedy() {
 }
 
 #[test]
+fn an_app_is_not_called_like_a_unit_of_ours() {
+    for stem in Layout::OWN_UNITS {
+        let Some(name) = stem.strip_prefix("tavern-") else {
+            continue;
+        };
+        let text = DEFAULT
+            .replace("name = \"counter\"", &format!("name = \"{name}\""))
+            .replace("[app.counter]", &format!("[app.{name}]"))
+            .replace("app = \"counter\"", &format!("app = \"{name}\""));
+        let path = format!("/etc/tavern/stacks/{name}.toml");
+        let error = parse(Path::new(&path), text.as_bytes()).unwrap_err();
+        assert_eq!(error.position().map(|place| place.0), Some(31), "{error}");
+        assert!(error.to_string().contains(stem), "{error}");
+        // Beside an app's name it is a name like others.
+        let beside = text
+            .replace(&format!("[app.{name}]"), "[app.counter]")
+            .replace(&format!("app = \"{name}\""), "app = \"counter\"");
+        parse(Path::new(&path), beside.as_bytes()).unwrap();
+    }
+}
+
+#[test]
 fn hostile_files_are_refused_without_panic() {
     let deep = format!("x = {}{}", "[".repeat(5000), "]".repeat(5000));
     let large = "#".repeat(SIZE_LIMIT + 1);
