@@ -9,7 +9,8 @@ use crate::resource::{MARKER, NginxTree, PathState};
 use crate::stack::{DEFAULT, Stack, parse};
 
 /// What no app's unit may be called.
-const OWN_UNITS: [&str; 7] = [
+const OWN_UNITS: [&str; 8] = [
+    "tavern-recover",
     "tavern-monitor",
     "tavern-status",
     "tavern-check",
