@@ -11,6 +11,7 @@ use super::cause::Cause;
 use super::metrics;
 use super::notify::Notify;
 use super::picture::{KeptContainer, Picture};
+use super::scribe;
 use super::step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
 use super::watch;
 use super::work::{self, Done, Order, Work};
@@ -103,6 +104,7 @@ impl Keeper {
         watch::signals(self.to.clone())?;
         watch::docker(&self.host, self.to.clone())?;
         metrics::serve(&self.host)?;
+        scribe::begin(&self.host)?;
         let beat = Notify::beat().unwrap_or(ROUND);
         let (mut files, mut round, mut alive) = (Moment::ZERO, ROUND, Moment::ZERO);
         loop {
@@ -135,6 +137,7 @@ impl Keeper {
         }
         Notify::stopping();
         metrics::close(&self.host);
+        scribe::end(&self.host);
         Picture::remove(&self.host, &Engine::new(&self.host, &Silent).layout);
         info!(state = "stopping", "what runs goes on running");
         Ok(())
