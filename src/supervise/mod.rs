@@ -12,6 +12,7 @@ mod metrics;
 mod notify;
 mod picture;
 mod record;
+mod say;
 mod send;
 mod step;
 mod store;
