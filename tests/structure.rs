@@ -41,7 +41,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ("monitor", &[]),
     (
         "supervise",
-        &["check", "engine", "host", "stack", "model", "resource"],
+        &[
+            "check", "engine", "host", "stack", "model", "resource", "monitor",
+        ],
     ),
     ("apps", &["web"]),
     (

@@ -20,6 +20,9 @@ const REDIS_UID: u32 = 999;
 impl Backups<'_> {
     /// Loads every store of a backup and compares its keys with the manifest's.
     pub(super) fn count(&self, stack: &Stack, laid: &LaidOut) -> Result<u64, BackupError> {
+        for database in &laid.manifest.databases {
+            self.is_whole(&laid.file(&database.file), &database.path)?;
+        }
         let mut sum = 0;
         for store in &laid.manifest.stores {
             let found = self.count_one(stack, laid, store)?;

@@ -11,6 +11,7 @@ use super::alert::RawAlert;
 use super::backup::RawBackup;
 use super::edge::RawLimits;
 use super::hash_cost::RawHashCost;
+use super::monitor::RawLogRules;
 use super::proxy::RawProxy;
 use super::tls::RawTls;
 use super::{ContainerKind, Headers, Program};
@@ -38,6 +39,8 @@ pub(super) struct RawStack {
     pub(super) proxy: Option<RawProxy>,
     pub(super) backup: Option<RawBackup>,
     pub(super) alert: Option<Spanned<RawAlert>>,
+    #[serde(default)]
+    pub(super) monitor: RawLogRules,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +60,8 @@ pub(super) struct RawSite {
     #[serde(default)]
     pub(super) headers: Headers,
     pub(super) access: Option<Spanned<RawAccess>>,
+    #[serde(default)]
+    pub(super) monitor: RawLogRules,
 }
 
 #[derive(Deserialize)]

@@ -62,7 +62,8 @@ pub struct Keeper {
     begun: Instant,
     kept: BTreeMap<String, Kept>,
     holds: Holds,
-    receipt: Option<Vec<u8>>,
+    /// As it was read last; nothing before the first time.
+    receipt: Option<Option<Vec<u8>>>,
     picture: Picture,
     notify: Notify,
     /// How many pieces of work were begun.
@@ -214,10 +215,10 @@ impl Keeper {
         }
         let path = engine.layout.state.join("receipt.json");
         let bytes = self.host.files.read(&path).unwrap_or_default();
-        if self.receipt != bytes || self.kept.is_empty() {
+        if self.receipt.as_ref() != Some(&bytes) {
             match engine.containers() {
                 Ok(containers) => {
-                    self.receipt = bytes;
+                    self.receipt = Some(bytes);
                     self.keep(containers);
                 }
                 Err(error) => report("the receipt cannot be read", &error),

@@ -16,6 +16,7 @@ mod say;
 mod send;
 mod step;
 mod store;
+mod traffic;
 mod watch;
 mod work;
 
@@ -28,3 +29,4 @@ pub use record::{RecordError, Round, last, record};
 pub use send::{Sent, hostname, send};
 pub use step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
 pub use store::{DAYS, Day, Store, StoreError};
+pub use traffic::traffic;

@@ -10,6 +10,7 @@ use super::history::{Book, History};
 use super::picture::Picture;
 use super::send::{deliver, post_out};
 use super::store::{Day, StoreError};
+use super::traffic::{self, traffic};
 use crate::check::{Finding, Report, Verdict};
 use crate::engine::{Engine, EngineError};
 use crate::model::Mode;
@@ -55,15 +56,19 @@ pub fn record(
 ) -> Result<Round, RecordError> {
     let mut findings = report.findings.clone();
     findings.extend(of_the_supervisor(engine));
+    // What happens on the sites; the host's own state is in the others.
+    let mut all = findings.clone();
+    let own = engine.host.net.addresses();
+    all.extend(traffic::findings(traffic(engine).as_ref(), stacks, &own));
     let mut history = History::of(engine);
     let mut book = history.read();
     let now = engine.host.clock.now().unix_timestamp();
-    let mut news = book.health.take(&findings, now);
+    let mut news = book.health.take(&all, now);
     news.extend(self_test_of_this_boot(engine, &mut book, &findings));
     post_out(stacks, &news, &mut book.outboxes);
     // What is news is safe, or in memory, before anybody is told.
     let today = day(now);
-    history.save(&book, &answers(&findings), today);
+    history.save(&book, &answers(&all), today);
     let bytes = serde_json::to_vec(&book.health).unwrap_or_default();
     let (files, mode) = (&engine.host.files, Mode(0o600));
     if let Err(error) = files.write(&picture(engine), &bytes, mode, &Owner::root()) {
