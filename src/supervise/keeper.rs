@@ -12,6 +12,7 @@ use super::metrics;
 use super::notify::Notify;
 use super::picture::{KeptContainer, Picture};
 use super::say::say;
+use super::scribe;
 use super::step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
 use super::watch;
 use super::work::{self, Done, Order, Work};
@@ -104,6 +105,7 @@ impl Keeper {
         watch::signals(self.to.clone())?;
         watch::docker(&self.host, self.to.clone())?;
         metrics::serve(&self.host)?;
+        scribe::begin(&self.host)?;
         let beat = Notify::beat().unwrap_or(ROUND);
         let (mut files, mut round, mut alive) = (Moment::ZERO, ROUND, Moment::ZERO);
         loop {
@@ -136,6 +138,7 @@ impl Keeper {
         }
         Notify::stopping();
         metrics::close(&self.host);
+        scribe::end(&self.host);
         Picture::remove(&self.host, &Engine::new(&self.host, &Silent).layout);
         info!(state = "stopping", "what runs goes on running");
         Ok(())
