@@ -1,4 +1,5 @@
 //! The log monitor on a real host: what it sees, what it survives, and what hostile lines do to it.
+#![allow(clippy::print_stdout, reason = "the numbers are for people")]
 
 use std::time::Duration;
 
