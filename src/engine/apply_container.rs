@@ -25,6 +25,7 @@ impl Engine<'_> {
                 self.run_container(container, images)?;
             }
             _ => {
+                self.is_alone_on_its_data(container)?;
                 docker.remove(&container.name)?;
                 self.run_container(container, images)?;
             }

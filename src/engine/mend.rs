@@ -82,6 +82,10 @@ impl Engine<'_> {
         if !found.running {
             return Sight::Stopped;
         }
+        // Its last verdict from before, for Docker does not ask a paused one.
+        if found.paused {
+            return Sight::Silent;
+        }
         // Docker asks the same, every half minute.
         if found.health == "healthy" {
             return Sight::Right;
@@ -116,10 +120,15 @@ impl Engine<'_> {
             at: Some(from),
             error: Box::new(error),
         };
+        // It may take minutes, and nobody else is to wait for it.
+        self.fetch_before(name).map_err(|error| Unmended {
+            at: Some(Mend::Image),
+            error: Box::new(error),
+        })?;
         let _lock = Lock::take_briefly(&self.layout.lock).map_err(not_now)?;
         // Its data may lie beside its place: started now, it would begin with none.
         self.refuse_open_exchange().map_err(failed)?;
-        self.end_cut_off_renewal().map_err(failed)?;
+        self.end_cut_off_mend().map_err(failed)?;
         if self.unfinished().map_err(failed)?.is_some() {
             return Err(failed(EngineError::NotReady {
                 what: "a run did not end, and what it did is not settled".into(),
@@ -141,10 +150,35 @@ impl Engine<'_> {
         let Some(first) = needed(self.glance(&wanted), from) else {
             return Ok(());
         };
+        // What runs already, and is restarted, has been beside it all the time.
+        if first != Mend::Answer {
+            let alone = self.is_alone_on_its_data(&wanted);
+            alone.map_err(|error| Unmended {
+                at: Some(first.max(Mend::Create)),
+                error: Box::new(error),
+            })?;
+        }
         let outcome = self.mend_from(&wanted, first);
         // Whatever came of it: every step leads to what is wanted, and none is taken back.
         let closed = self.close_journal().map_err(failed);
         outcome.and(closed)
+    }
+
+    /// Gets a container's image without the lock, if it is lacking and may be mended.
+    fn fetch_before(&self, name: &str) -> Result<(), EngineError> {
+        if self.is_changing() {
+            return Ok(());
+        }
+        let wanted = self.containers()?.into_iter().find(|one| one.name == name);
+        let Some(wanted) = wanted else {
+            return Ok(());
+        };
+        let id = Resource::Container(wanted.clone()).id();
+        let is_held = self.holds()?.is_held(&id, self.host.clock.now());
+        if !is_held && self.glance(&wanted) == Sight::NoImage {
+            self.fetch_image(&self.image_of(&wanted))?;
+        }
+        Ok(())
     }
 
     fn mend_from(&self, container: &Container, first: Mend) -> Result<(), Unmended> {

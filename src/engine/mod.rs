@@ -16,6 +16,7 @@ mod cert_report;
 mod certificates;
 mod compare;
 mod confirm;
+mod cut_off;
 mod drift;
 mod edits;
 mod error;
@@ -47,6 +48,7 @@ mod receipt;
 mod recover;
 mod renew;
 mod rotate;
+mod sole_writer;
 mod source;
 mod stacks;
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub struct FoundContainer {
     pub settings: Option<String>,
     /// Whether it runs.
     pub running: bool,
+    /// It is frozen: it runs, and does nothing.
+    pub paused: bool,
     /// Its process ended, and Docker is about to start it again.
     pub restarting: bool,
     /// What its last process ended with.
@@ -184,6 +186,12 @@ pub trait Docker: Send + Sync {
     /// # Errors
     /// When the engine does not answer.
     fn containers(&self) -> Result<Vec<(String, Option<String>)>, HostError>;
+
+    /// The containers that run and may write to a volume, by name.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    fn writers(&self, volume: &str) -> Result<Vec<String>, HostError>;
 
     /// Looks for a container.
     ///

@@ -1,8 +1,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::path::Path;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::Arc;
 
 use bollard::errors::Error;
 use bollard::models::{ContainerUpdateBody, VolumeCreateRequest};
@@ -18,60 +17,30 @@ use super::docker::{
     ContainerEvent, ContainerSpec, Docker, FoundContainer, FoundImage, FoundVolume,
 };
 use super::docker_body::{SETTINGS_LABEL, body, policy_from, policy_text};
+use super::docker_connection::Connection;
 use super::docker_error::{absent_is_none, refuse};
 use super::docker_login::RegistryLogin;
 use super::{HostError, Outcome};
-use super::{docker_events, docker_images, docker_settings};
+use super::{docker_events, docker_images, docker_settings, docker_writers};
 use crate::model::ImageRef;
 use crate::resource::LABEL;
-
-/// Every call that is not a pull must be answered in this time.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// The engine behind `/var/run/docker.sock`.
 #[derive(Default)]
 pub struct RealDocker {
-    connection: OnceLock<(Runtime, bollard::Docker)>,
+    connection: Connection,
 }
 
 impl RealDocker {
-    fn connection(&self) -> Result<&(Runtime, bollard::Docker), HostError> {
-        if let Some(connection) = self.connection.get() {
-            return Ok(connection);
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| HostError::Unexpected(format!("cannot make a runtime: {error}")))?;
-        let docker = runtime
-            .block_on(async {
-                let docker = bollard::Docker::connect_with_unix(
-                    "/var/run/docker.sock",
-                    LIMIT.as_secs(),
-                    bollard::API_DEFAULT_VERSION,
-                )?;
-                // Never pinned: engines refuse versions that are too new and, since 29, too old.
-                tokio::time::timeout(Duration::from_secs(10), docker.negotiate_version())
-                    .await
-                    .map_err(|_| Error::RequestTimeoutError)?
-            })
-            .map_err(|error| refuse(&error))?;
-        Ok(self.connection.get_or_init(|| (runtime, docker)))
+    fn connection(&self) -> Result<(Arc<Runtime>, bollard::Docker), HostError> {
+        self.connection.get()
     }
 
     fn call<T, F>(&self, work: impl FnOnce(bollard::Docker) -> F) -> Result<T, HostError>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let (runtime, docker) = self.connection()?;
-        let work = work(docker.clone());
-        runtime
-            .block_on(async {
-                tokio::time::timeout(LIMIT, work)
-                    .await
-                    .map_err(|_| Error::RequestTimeoutError)?
-            })
-            .map_err(|error| refuse(&error))
+        self.connection.call(work)
     }
 
     fn call_if_there<T, F>(
@@ -104,7 +73,7 @@ impl Docker for RealDocker {
 
     fn digest(&self, image: &ImageRef, login: Option<&RegistryLogin>) -> Result<String, HostError> {
         let (runtime, docker) = self.connection()?;
-        runtime.block_on(docker_images::digest(docker, image, login))
+        runtime.block_on(docker_images::digest(&docker, image, login))
     }
 
     fn pull(
@@ -114,7 +83,7 @@ impl Docker for RealDocker {
         progress: &mut dyn FnMut(&str),
     ) -> Result<(), HostError> {
         let (runtime, docker) = self.connection()?;
-        runtime.block_on(docker_images::pull(docker, name, login, progress))
+        runtime.block_on(docker_images::pull(&docker, name, login, progress))
     }
 
     fn tag(&self, id: &str, reference: &ImageRef) -> Result<(), HostError> {
@@ -123,12 +92,12 @@ impl Docker for RealDocker {
 
     fn load(&self, file: &Path) -> Result<(), HostError> {
         let (runtime, docker) = self.connection()?;
-        runtime.block_on(docker_images::load(docker, file))
+        runtime.block_on(docker_images::load(&docker, file))
     }
 
     fn follow_events(&self, each: &mut dyn FnMut(ContainerEvent) -> bool) -> Result<(), HostError> {
         let (runtime, docker) = self.connection()?;
-        runtime.block_on(docker_events::follow(docker, each))
+        runtime.block_on(docker_events::follow(&docker, each))
     }
 
     fn remove_image(&self, name: &str) -> Result<(), HostError> {
@@ -189,6 +158,10 @@ impl Docker for RealDocker {
         Ok(named.collect())
     }
 
+    fn writers(&self, volume: &str) -> Result<Vec<String>, HostError> {
+        self.call(|docker| async move { docker_writers::of(&docker, volume).await })
+    }
+
     fn container(&self, name: &str) -> Result<Option<FoundContainer>, HostError> {
         let found = self.call_if_there(|docker| async move {
             docker
@@ -211,6 +184,7 @@ impl Docker for RealDocker {
             stack: labels.get(LABEL).cloned(),
             settings: labels.get(SETTINGS_LABEL).cloned(),
             running: state.running.unwrap_or(false),
+            paused: state.paused.unwrap_or(false),
             restarting: state.restarting.unwrap_or(false),
             exit_code: state.exit_code.unwrap_or_default(),
             is_oom_killed: state.oom_killed.unwrap_or(false),

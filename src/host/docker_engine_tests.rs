@@ -34,7 +34,7 @@ fn fake(answers: Answers) -> Fake {
     let client = bollard::Docker::connect_with_unix(path.to_str().unwrap(), 10, version).unwrap();
     Fake {
         docker: RealDocker {
-            connection: OnceLock::from((runtime, client)),
+            connection: Connection::known(runtime, client),
         },
         asked,
         _directory: directory,

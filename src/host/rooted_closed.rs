@@ -168,6 +168,10 @@ impl Docker for Closed {
         Err(closed())
     }
 
+    fn writers(&self, _volume: &str) -> Result<Vec<String>, HostError> {
+        Err(closed())
+    }
+
     fn containers(&self) -> Result<Vec<(String, Option<String>)>, HostError> {
         Err(closed())
     }

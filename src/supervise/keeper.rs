@@ -11,9 +11,9 @@ use super::cause::Cause;
 use super::metrics;
 use super::notify::Notify;
 use super::picture::{KeptContainer, Picture};
-use super::step::{Effect, Event, Moment, Phase, Saying, State, step};
+use super::step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
 use super::watch;
-use super::work::{self, Done, Work};
+use super::work::{self, Done, Order, Work};
 use crate::engine::{Engine, EngineError, Holds, Silent};
 use crate::host::{ContainerEvent, Host, HostError};
 use crate::resource::{Container, Resource};
@@ -42,8 +42,8 @@ struct Kept {
     container: Container,
     state: State,
     wake: Option<Moment>,
-    /// The work under way, and since when.
-    work: Option<(Work, Moment)>,
+    /// The number of the work under way, and since when.
+    work: Option<(u64, Moment)>,
     look_again: bool,
     since: String,
     mends: u64,
@@ -51,6 +51,9 @@ struct Kept {
     /// Why its process ended last, in words, until it is well again.
     cause: Option<String>,
 }
+
+/// Begins a piece of work, whose end is a message.
+type Begin = fn(&Arc<Host>, Order, Sender<Message>) -> Result<(), HostError>;
 
 /// The supervisor.
 pub struct Keeper {
@@ -62,6 +65,9 @@ pub struct Keeper {
     receipt: Option<Option<Vec<u8>>>,
     picture: Picture,
     notify: Notify,
+    /// How many pieces of work were begun.
+    works: u64,
+    begin: Begin,
     to: Sender<Message>,
     from: Receiver<Message>,
 }
@@ -82,6 +88,8 @@ impl Keeper {
                 ..Picture::default()
             },
             notify: Notify::default(),
+            works: 0,
+            begin: work::begin,
             to,
             from,
         }
@@ -165,7 +173,13 @@ impl Keeper {
         let Some(kept) = self.kept.get_mut(&done.name) else {
             return;
         };
-        kept.work = None;
+        // A mend may have begun meanwhile.
+        if kept.work.is_some_and(|(number, _)| number == done.number) {
+            kept.work = None;
+        }
+        if done.event == Event::Mended(Mended::Done) {
+            kept.mends += 1;
+        }
         if let Some(error) = done.error {
             kept.error = Some(error);
         }
@@ -292,12 +306,22 @@ impl Keeper {
             kept.look_again = true;
             return;
         }
-        kept.work = Some((work, now));
-        let begun = work::begin(&self.host, kept.container.clone(), work, self.to.clone());
-        if let Err(error) = begun {
-            kept.work = None;
-            kept.wake = Some(now + Duration::from_secs(1));
-            warn!(%error, container = name, "cannot be looked at");
+        self.works += 1;
+        kept.work = Some((self.works, now));
+        let order = Order {
+            number: self.works,
+            container: kept.container.clone(),
+            work,
+        };
+        let Err(error) = (self.begin)(&self.host, order, self.to.clone()) else {
+            return;
+        };
+        kept.work = None;
+        warn!(%error, container = name, "cannot be looked at");
+        match work {
+            Work::Look => kept.wake = Some(now + Duration::from_secs(1)),
+            // It waits for the end of its mend.
+            Work::Mend(_) => self.handle(name, Event::Mended(Mended::Busy)),
         }
     }
 
@@ -322,12 +346,7 @@ impl Keeper {
         for effect in effects {
             match effect {
                 Effect::Look => self.look(name),
-                Effect::Mend(mend) => {
-                    if let Some(kept) = self.kept.get_mut(name) {
-                        kept.mends += 1;
-                    }
-                    self.begin(name, Work::Mend(mend));
-                }
+                Effect::Mend(mend) => self.begin(name, Work::Mend(mend)),
                 Effect::WakeAt(at) => {
                     if let Some(kept) = self.kept.get_mut(name) {
                         kept.wake = Some(at);
@@ -431,3 +450,7 @@ fn doing(mend: &str) -> &'static str {
 fn report(what: &str, error: &EngineError) {
     error!(%error, "{what}");
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

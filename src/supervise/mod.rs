@@ -6,6 +6,7 @@
 mod alert;
 mod cause;
 mod health;
+mod history;
 mod keeper;
 mod metrics;
 mod notify;

@@ -14,8 +14,16 @@ use crate::resource::{Container, Mend, Sight};
 /// What of a log is read for why a process ended.
 const LAST_LINES: u32 = 40;
 
+/// A piece of work to be done.
+pub(super) struct Order {
+    pub(super) number: u64,
+    pub(super) container: Container,
+    pub(super) work: Work,
+}
+
 /// What came of a piece of work.
 pub(super) struct Done {
+    pub(super) number: u64,
     /// About which container.
     pub(super) name: String,
     /// What the state machine is told.
@@ -34,13 +42,13 @@ pub(super) enum Work {
 }
 
 /// Begins it; its end is a message.
-pub(super) fn begin(
-    host: &Arc<Host>,
-    container: Container,
-    work: Work,
-    to: Sender<Message>,
-) -> Result<(), HostError> {
+pub(super) fn begin(host: &Arc<Host>, order: Order, to: Sender<Message>) -> Result<(), HostError> {
     let host = Arc::clone(host);
+    let Order {
+        number,
+        container,
+        work,
+    } = order;
     spawn(&container.name.clone(), move || {
         let engine = Engine::new(&host, &Silent);
         let mut cause = None;
@@ -66,6 +74,7 @@ pub(super) fn begin(
         };
         // Nobody listens any more when it is to end.
         let _ = to.send(Message::Done(Done {
+            number,
             name: container.name,
             event,
             error,

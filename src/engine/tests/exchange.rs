@@ -106,6 +106,7 @@ fn an_exchange_ends_or_never_was() {
             end.is_err_and(|thrown| thrown.is::<Killed>()),
             "killed at {point}"
         );
+        rig.memory.machine().revive();
         if let Err(why) = nobody_goes_on(&rig) {
             faults.push(format!("killed at {point}: {why}"));
         }

@@ -13,7 +13,7 @@ const STACK: &str = "name = \"web\"\nhosts = [\"*\"]\n[tls]\nissuer = \"self-sig
                      [container.redis]\nkind = \"redis\"\nimage = \"redis:7-alpine\"\n";
 const IMAGE: &str = "redis:7-alpine";
 
-fn installed() -> (Rig, Container) {
+pub(super) fn installed() -> (Rig, Container) {
     let rig = Rig::new(MemoryHost::prepared());
     rig.declare(&Files::from([("web".to_owned(), STACK.to_owned())]));
     rig.install(None).unwrap();

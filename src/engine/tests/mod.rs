@@ -14,5 +14,6 @@ mod pairs;
 mod pins;
 mod rig;
 mod rotation;
+mod sole_writer;
 mod sweep;
 mod trust;

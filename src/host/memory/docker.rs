@@ -101,6 +101,7 @@ impl Machine {
         let inputs = self.mounted_files(&mounts);
         if let Some(contained) = self.containers.get_mut(name) {
             contained.found.running = true;
+            contained.found.paused = false;
             contained.found.restarting = false;
             contained.inputs = inputs;
         }
@@ -272,6 +273,16 @@ impl Docker for MemoryHost {
         Ok(containers
             .map(|(name, contained)| (name.clone(), contained.found.stack.clone()))
             .collect())
+    }
+
+    fn writers(&self, volume: &str) -> Result<Vec<String>, HostError> {
+        let machine = self.look();
+        machine.engine()?;
+        let on_it = machine.containers.iter().filter(|(_, contained)| {
+            let mut volumes = contained.found.volumes.values();
+            contained.found.running && volumes.any(|name| name == volume)
+        });
+        Ok(on_it.map(|(name, _)| name.clone()).collect())
     }
 
     fn container(&self, name: &str) -> Result<Option<FoundContainer>, HostError> {
