@@ -16,6 +16,8 @@ mod apt;
 mod authority;
 #[path = "lab/backup.rs"]
 mod backup;
+#[path = "lab/backup_places.rs"]
+mod backup_places;
 #[path = "lab/bare.rs"]
 mod bare;
 #[path = "lab/certificates.rs"]
@@ -46,6 +48,8 @@ mod graders;
 mod health;
 #[path = "lab/hold.rs"]
 mod hold;
+#[path = "lab/idle.rs"]
+mod idle;
 #[path = "lab/image.rs"]
 mod image;
 #[path = "lab/load.rs"]
@@ -58,6 +62,8 @@ mod owner;
 mod page;
 #[path = "lab/pairs.rs"]
 mod pairs;
+#[path = "lab/pins.rs"]
+mod pins;
 #[path = "lab/points.rs"]
 mod points;
 #[path = "lab/power.rs"]
@@ -83,6 +89,10 @@ mod supervise;
 mod support;
 #[path = "lab/sweep.rs"]
 mod sweep;
+#[path = "lab/traffic.rs"]
+mod traffic;
+#[path = "lab/trouble.rs"]
+mod trouble;
 #[path = "lab/websocket.rs"]
 mod websocket;
 #[path = "lab/whole_host.rs"]

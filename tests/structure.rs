@@ -42,7 +42,7 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "supervise",
         &[
-            "check", "engine", "host", "monitor", "stack", "model", "resource",
+            "check", "engine", "host", "stack", "model", "resource", "monitor",
         ],
     ),
     ("apps", &["web"]),

@@ -20,6 +20,9 @@ const REDIS_UID: u32 = 999;
 impl Backups<'_> {
     /// Loads every store of a backup and compares its keys with the manifest's.
     pub(super) fn count(&self, stack: &Stack, laid: &LaidOut) -> Result<u64, BackupError> {
+        for database in &laid.manifest.databases {
+            self.is_whole(&laid.file(&database.file), &database.path)?;
+        }
         let mut sum = 0;
         for store in &laid.manifest.stores {
             let found = self.count_one(stack, laid, store)?;
@@ -71,9 +74,7 @@ impl Backups<'_> {
                 ));
             }
         }
-        if docker.image_id(&like.image)?.is_none() {
-            docker.pull(&like.image, &mut |text| self.engine.progress.detail(text))?;
-        }
+        let image = self.engine.image_at_hand(&like.image)?;
         self.engine.progress.begin(&format!(
             "counting {} in a throw-away container",
             store.file
@@ -82,7 +83,7 @@ impl Backups<'_> {
             name: name.clone(),
             stack: label.clone(),
             settings: "drill".to_owned(),
-            image: like.image.clone(),
+            image,
             command: [
                 "redis-server",
                 "--bind",

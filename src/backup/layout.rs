@@ -94,6 +94,20 @@ impl Backups<'_> {
                 ));
             }
         }
+        let is_named = |path: &Path| {
+            let mut all = declared.backup.iter().flat_map(|backup| &backup.sqlite);
+            all.any(|one| one == path)
+        };
+        if let Some(stray) = manifest.databases.iter().find(|one| !is_named(&one.path)) {
+            return Err(BackupError::refused(
+                format!(
+                    "backup {}: {} is not what its stack file says",
+                    snapshot.short_id,
+                    stray.path.display()
+                ),
+                "`sudo tavernctl backup list` shows the others",
+            ));
+        }
         Ok(LaidOut {
             manifest,
             stack: declared,

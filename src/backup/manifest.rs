@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::BackupError;
-use crate::model::Name;
+use crate::model::{Mode, Name};
+use crate::resource::Owner;
 
-/// The version of the form that this build writes.
-const VERSION: u32 = 1;
+/// The version of the form that this build writes where there are databases: an older one would leave them out.
+const VERSION: u32 = 2;
+/// The version of the form without them.
+const WITHOUT: u32 = 1;
 
 /// What is in a backup. It lies in it, and decides whether it may be restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +29,22 @@ pub struct Manifest {
     pub stores: Vec<Store>,
     /// Directories that are saved where they are.
     pub trees: Vec<PathBuf>,
+    /// Databases of the owner's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<Database>,
+}
+
+/// A SQLite database that was saved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// Where it lives.
+    pub path: PathBuf,
+    /// The file among [`Manifest::files`].
+    pub file: String,
+    /// Its permission bits.
+    pub mode: Mode,
+    /// Whose it is.
+    pub owner: Owner,
 }
 
 /// A store that was saved.
@@ -45,14 +64,21 @@ impl Manifest {
     /// One for a stack, still empty.
     pub fn new(stack: &Name, made: i64) -> Self {
         Self {
-            version: VERSION,
+            version: WITHOUT,
             tavern: env!("CARGO_PKG_VERSION").to_owned(),
             stack: stack.clone(),
             made,
             files: BTreeMap::new(),
             stores: Vec::new(),
             trees: Vec::new(),
+            databases: Vec::new(),
         }
+    }
+
+    /// A database among the files.
+    pub fn add(&mut self, database: Database) {
+        self.version = VERSION;
+        self.databases.push(database);
     }
 
     /// Its bytes in the backup.
@@ -122,9 +148,11 @@ impl Manifest {
                 "Tavern makes no such backup: who else can write to the repository?",
             ));
         }
-        if stores.any(|store| !manifest.files.contains_key(&store.file)) {
+        let mut databases = manifest.databases.iter();
+        let is_in = |file: &String| manifest.files.contains_key(file);
+        if stores.any(|store| !is_in(&store.file)) || databases.any(|one| !is_in(&one.file)) {
             return Err(refused(
-                "its manifest names a store that is not in it".to_owned(),
+                "its manifest names a store or a database that is not in it".to_owned(),
                 "`sudo tavernctl backup list` shows the others",
             ));
         }
@@ -137,6 +165,7 @@ mod tests {
     use super::*;
 
     const FORM_1: &str = include_str!("../../tests/formats/backup-manifest-v1.json");
+    const FORM_2: &str = include_str!("../../tests/formats/backup-manifest-v2.json");
 
     fn refusal(text: &str, stack: &str) -> String {
         Manifest::parse(text, &stack.parse().unwrap())
@@ -153,14 +182,31 @@ mod tests {
     }
 
     #[test]
+    fn the_second_form_has_databases() {
+        let manifest = Manifest::parse(FORM_2, &"counter".parse().unwrap()).unwrap();
+        let [database] = &manifest.databases[..] else {
+            panic!("{manifest:?}");
+        };
+        assert_eq!(database.path, std::path::Path::new("/srv/shop/shop.db"));
+        assert_eq!(
+            (database.mode, database.owner.user.as_str()),
+            (Mode(0o640), "shop")
+        );
+        let again = String::from_utf8(manifest.to_bytes().unwrap()).unwrap();
+        assert_eq!(Manifest::parse(&again, &manifest.stack).unwrap(), manifest);
+        let other = FORM_2.replace("\"file\": \"sqlite/", "\"file\": \"other/");
+        assert!(refusal(&other, "counter").contains("not in it"));
+    }
+
+    #[test]
     fn a_foreign_newer_or_damaged_backup_is_refused() {
         assert!(refusal(FORM_1, "shop").contains("of stack `counter`, not of `shop`"));
-        let newer = FORM_1.replace("\"version\": 1", "\"version\": 2");
-        assert!(refusal(&newer, "counter").contains("form 2"));
+        let newer = FORM_1.replace("\"version\": 1", "\"version\": 3");
+        assert!(refusal(&newer, "counter").contains("form 3"));
         assert!(refusal(&FORM_1[..100], "counter").contains("cannot be read"));
         assert!(refusal("{}", "counter").contains("cannot be read"));
         let store = FORM_1.replace("\"file\": \"redis/", "\"file\": \"other/");
-        assert!(refusal(&store, "counter").contains("a store that is not in it"));
+        assert!(refusal(&store, "counter").contains("a store or a database that is not in it"));
     }
 
     /// Names that would lead out of the folder, or over what is hidden in it.

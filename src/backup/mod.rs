@@ -3,6 +3,7 @@
 //! A backup has a manifest that says of which stack it is and what must be found in it. It counts as good only after
 //! it was restored and counted.
 
+mod authority;
 mod count;
 mod drill;
 mod error;
@@ -16,6 +17,7 @@ mod restic;
 mod restore;
 mod room;
 mod save;
+mod sqlite;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

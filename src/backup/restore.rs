@@ -46,15 +46,16 @@ impl Restorable<'_> {
         let manifest = &self.laid.manifest;
         let mut lines = vec![format!(
             "stack file, accounts and keys ({} files)",
-            manifest.files.len() - manifest.stores.len()
+            manifest.files.len() - manifest.stores.len() - manifest.databases.len()
         )];
         let names = manifest.stores.iter().map(|store| store.container.as_str());
         let names: Vec<&str> = names.collect();
         if !names.is_empty() {
             lines.push(format!("{}: {} keys", names.join(", "), self.keys));
         }
-        let trees = manifest.trees.iter();
-        lines.extend(trees.map(|tree| tree.display().to_string()));
+        let databases = manifest.databases.iter().map(|one| &one.path);
+        let paths = databases.chain(&manifest.trees);
+        lines.extend(paths.map(|path| path.display().to_string()));
         lines
     }
 }
@@ -114,6 +115,7 @@ impl<'a> Backups<'a> {
 
     /// Every store of the backup must have its place on this host.
     fn fits(&self, stack: &Stack, laid: &LaidOut) -> Result<(), BackupError> {
+        self.authority_is_sound(laid)?;
         for store in &laid.manifest.stores {
             let of = |stack: &Stack| -> Option<Container> {
                 let mut all = stack.containers.iter();
@@ -224,6 +226,8 @@ impl<'a> Backups<'a> {
             }
         }
         places.extend(laid.manifest.trees.iter().cloned().map(place));
+        places.extend(super::sqlite::places(laid).into_iter().map(place));
+        places.extend(self.authority_places(stack, laid)?);
         for store in &laid.manifest.stores {
             if let Some(container) = laid.container(&store.container) {
                 places.push(Place {
@@ -257,7 +261,9 @@ impl<'a> Backups<'a> {
             files.copy(&from, ready, Mode(0o640), &Owner::root_and("www-data"))?;
         } else if laid.manifest.trees.iter().any(|tree| tree == live) {
             self.copy(&laid.tree(live), ready)?;
-        } else {
+        } else if super::sqlite::is_place(laid, live) {
+            self.prepare_database(laid, live, ready)?;
+        } else if !self.prepare_authority(stack, laid, live, ready)? {
             for store in &laid.manifest.stores {
                 let container = laid.container(&store.container);
                 if let Some(container) = container
@@ -268,7 +274,8 @@ impl<'a> Backups<'a> {
             }
         }
         // On the disk before the names change.
-        let place = ready.to_string_lossy();
+        // The directory, for a link is followed.
+        let place = ready.parent().unwrap_or(ready).to_string_lossy();
         let sync = Invocation::new("sync", &["-f", "--", &*place]).limit(Duration::from_secs(600));
         self.engine.host.processes.run_ok(&sync)?;
         Ok(())

@@ -144,6 +144,18 @@ impl Backups<'_> {
                 saved => saved?,
             }
         }
+        for (number, path) in stack.backup.iter().flat_map(|one| &one.sqlite).enumerate() {
+            match self.save_database(path, number, stage, &mut manifest) {
+                // As above; and on a new host there is none yet.
+                Err(error) if kind == Kind::Safety => {
+                    self.engine
+                        .progress
+                        .begin(&format!("{error}: it is saved as it is"));
+                    raw.extend(self.engine.host.files.exists(path).then(|| path.clone()));
+                }
+                saved => saved?,
+            }
+        }
         manifest.trees = self.trees(stack)?;
         let bytes = manifest.to_bytes()?;
         self.lay(stage, "manifest.json", &bytes)?;

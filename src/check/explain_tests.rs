@@ -17,6 +17,7 @@ fn facts() -> Facts {
         lacks_gzip_static: false,
         missing_packages: Vec::new(),
         has_restic: false,
+        has_sqlite: false,
         apt_trouble: None,
         ufw: UfwFacts::Inactive,
         ssh_ports: vec![22],

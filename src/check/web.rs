@@ -175,9 +175,10 @@ impl<'a> Planner<'a> {
     ) -> (Vec<Ask<'a>>, Vec<Finding>) {
         let path = self.probe_path(served);
         let hints = self.hints(served);
+        let name = title(served);
         let title = |what: &str| match what {
-            "" => format!("site {}", served.path),
-            what => format!("site {}, {what}", served.path),
+            "" => name.clone(),
+            what => format!("{name}, {what}"),
         };
         let front = Front::of_site(self.stack, served);
         if let SiteContent::Redirect(redirect) = &served.content {
@@ -251,6 +252,14 @@ impl<'a> Planner<'a> {
             SiteContent::Redirect(_) | SiteContent::Status => {}
         }
         hints
+    }
+}
+
+/// The same path may be served at another name too.
+fn title(served: &Site) -> String {
+    match &served.host {
+        Some(host) => format!("site {host}{}", served.path),
+        None => format!("site {}", served.path),
     }
 }
 

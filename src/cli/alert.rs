@@ -3,7 +3,6 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::{Answer, Failure, Printer, installed_stacks, require_host};
-use crate::engine::{Engine, Silent};
 use crate::host::Host;
 use crate::supervise::{self, Message};
 
@@ -33,7 +32,6 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let host = Host::real();
     require_host(&host, "alert test")?;
     let stacks = installed_stacks(&host, &test.stacks)?;
-    let engine = Engine::new(&host, &Silent);
     let message = Message {
         host: supervise::hostname(),
         title: "a test".to_owned(),
@@ -42,7 +40,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     };
     let (mut taken, mut refused) = (0, 0);
     for stack in stacks {
-        for sent in supervise::send(&engine, &stack.alert, &message) {
+        for sent in supervise::send(&host, &stack.alert, &message) {
             let said = match sent.outcome {
                 Ok(()) => {
                     taken += 1;

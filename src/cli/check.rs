@@ -49,12 +49,20 @@ fn recorded(host: &Host) -> Answer {
     let _telemetry = telemetry::start("tavern-check");
     let engine = Engine::new(host, &Silent);
     // What a run is about to change is not to be judged.
-    if engine.is_at_work() {
+    if engine.is_changing() {
         return Ok(ExitCode::SUCCESS);
     }
-    let stacks = installed_stacks(host, &[])?;
+    // By nobody else for hours, and until then nothing is mended.
+    if let Err(error) = engine.end_what_was_cut_off() {
+        tracing::warn!(%error, "a run that was cut off is not settled");
+    }
+    // A stack file that is being edited says what is to be, not what is.
+    let stacks = match engine.stacks_as_applied() {
+        Ok(stacks) if !stacks.is_empty() => stacks,
+        _ => installed_stacks(host, &[])?,
+    };
     let report = ask(host, &stacks);
-    if engine.is_at_work() {
+    if engine.is_changing() {
         return Ok(ExitCode::SUCCESS);
     }
     match supervise::record(&engine, &stacks, &report) {

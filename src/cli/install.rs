@@ -12,6 +12,7 @@ use crate::host::Host;
     after_help = "Examples:\n  sudo tavernctl install              show the plan, ask, apply, check\n  \
                         sudo tavernctl install --yes        for cloud-init and scripts\n  \
                         sudo tavernctl install --adopt      take over a host that was set up by hand\n  \
+                        sudo tavernctl install --pull       newer images, where their tags have moved\n  \
                         sudo tavernctl install --root DIR   prepare an image; its first boot's install finishes it"
 )]
 pub(super) struct Arguments {
@@ -29,6 +30,9 @@ pub(super) struct Arguments {
     /// Take over what somebody else set up; its data is kept, uninstall gives it back
     #[arg(long)]
     adopt: bool,
+    /// Take the images that the registries have now, instead of those that this host is pinned to
+    #[arg(long, conflicts_with = "root")]
+    pull: bool,
     /// Prepare the image in DIR, a mounted or unpacked root file system, and touch nothing of this host
     #[arg(long, value_name = "DIR", conflicts_with = "confirm_within")]
     root: Option<PathBuf>,
@@ -46,6 +50,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         asked: arguments.stacks.clone(),
         adopt: arguments.adopt,
         confirm_within: confirm::within(arguments.confirm_within.as_deref())?,
+        pull: arguments.pull,
         ..Request::default()
     };
     let consent = Consent {

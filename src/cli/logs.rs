@@ -32,6 +32,6 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         arguments.lines,
         arguments.follow,
         &mut |line| printer.out(line),
-    )?;
+    );
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use super::{Answer, Failure};
 use crate::host::Events;
 use crate::model::Layout;
-use crate::monitor::{self, Places, REPORT_FILE, Rules};
+use crate::monitor::{self, Places, REPORT_FILE, RULES_FILE, RuleBook};
 use crate::web::telemetry;
 
 #[derive(Args)]
@@ -14,6 +14,9 @@ pub(super) struct Arguments {
     /// The directory of the report; set by systemd
     #[arg(long, env = "RUNTIME_DIRECTORY")]
     report: PathBuf,
+    /// The directory of the rules; set by systemd
+    #[arg(long, env = "CREDENTIALS_DIRECTORY")]
+    rules: PathBuf,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Answer {
@@ -23,10 +26,12 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
         logs: Layout::system().logs,
         report: arguments.report.join(REPORT_FILE),
     };
-    let ended = monitor::run(&places, &Rules::default(), &|| events.is_stop_wanted());
-    ended.map_err(|error| {
+    let failed = |error: &dyn std::error::Error| {
         let help = "start the unit instead: `systemctl restart tavern-monitor`";
         Failure::new(error.to_string(), help)
-    })?;
+    };
+    let rules =
+        RuleBook::read(&arguments.rules.join(RULES_FILE)).map_err(|error| failed(&error))?;
+    monitor::run(&places, rules, &|| events.is_stop_wanted()).map_err(|error| failed(&error))?;
     Ok(ExitCode::SUCCESS)
 }

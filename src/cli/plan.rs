@@ -26,6 +26,9 @@ pub(super) struct Arguments {
     /// As if somebody else's things may be taken over
     #[arg(long)]
     adopt: bool,
+    /// As if the images that the registries have now were to be taken
+    #[arg(long, conflicts_with = "root")]
+    pull: bool,
     /// Plan for the image in DIR, a mounted or unpacked root file system
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -46,6 +49,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     let request = Request {
         asked: arguments.stacks.clone(),
         adopt: arguments.adopt,
+        pull: arguments.pull,
         ..Request::default()
     };
     if let Some(root) = &arguments.root {

@@ -4,6 +4,7 @@ use clap::Args;
 use std::process::ExitCode;
 
 use super::backup::moment;
+use super::cert::pass_on_trust;
 use super::change::{may, said, settled};
 use super::{Answer, Failure, Printer, check, installed_stacks, require_host};
 use crate::backup::Backups;
@@ -74,6 +75,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
     };
     let backups = Backups::new(&engine);
     backups.restore(&stack, &restorable)?;
+    pass_on_trust(&engine, printer);
     printer.out(&format!(
         "{}: backup {} restored.",
         stack.name,

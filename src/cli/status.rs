@@ -11,12 +11,9 @@ use crate::engine::{Engine, Silent};
 use crate::host::{Host, HostError};
 use crate::mint;
 use crate::model::{BackupRecord, CHAIN, Layout, Saved};
-use crate::monitor::{self, REPORT_FILE, Report};
+use crate::monitor;
 use crate::stack::{SiteContent, Stack};
 use crate::supervise::{self, Health, Picture};
-
-/// The monitor writes every other second.
-const STALE_SECONDS: u64 = 30;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  sudo tavernctl status")]
@@ -48,7 +45,7 @@ pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
             pending.back_to
         ));
     }
-    text.push_str(&found(&host));
+    text.push_str(&found(&engine));
     if let Some(health) = supervise::last(&engine) {
         text.push_str(&described(&health));
     }
@@ -65,13 +62,8 @@ pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
 }
 
 /// What stands out in the logs.
-fn found(host: &Host) -> String {
-    let place = Layout::system().monitor().join(REPORT_FILE);
-    let report = host.files.read(&place).ok().flatten();
-    let report = report.and_then(|bytes| Report::parse(&bytes));
-    let now = host.clock.now().unix_timestamp();
-    let is_fresh = |report: &Report| now.abs_diff(report.time.cast_signed()) < STALE_SECONDS;
-    let Some(report) = report.filter(is_fresh) else {
+fn found(engine: &Engine<'_>) -> String {
+    let Some(report) = supervise::traffic(engine) else {
         return "Logs       nobody watches them: `journalctl -u tavern-monitor` says why\n"
             .to_owned();
     };

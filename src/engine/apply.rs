@@ -2,6 +2,7 @@ use super::amend::ChosenPassword;
 use super::apply_secret::NewAccount;
 use super::generations::Snapshot;
 use super::journal::{Journal, Record, Verb};
+use super::pins::Images;
 use super::prior::Prior;
 use super::receipt::Receipt;
 use super::{Engine, EngineError};
@@ -15,6 +16,8 @@ use crate::resource::{Action, File, Owner, PathState, Resource, Unit};
 pub(super) struct Gains {
     pub(super) accounts: Vec<NewAccount>,
     pub(super) chosen: Option<ChosenPassword>,
+    /// The images that containers are made from, pinned as far as is known.
+    pub(super) images: Images,
 }
 
 /// What a run is, apart from its steps.
@@ -53,7 +56,7 @@ impl Engine<'_> {
             .begin_journal(run.verb.clone(), generation, is_first)
             .and_then(|mut journal| {
                 self.steps(plan, receipt, gains, &mut journal, &mut done)?;
-                self.take_into_receipt(&done, run.found, receipt)?;
+                self.take_into_receipt(&done, run.found, &gains.images, receipt)?;
                 receipt.owed.extend(plan.owed());
                 receipt.generation = generation;
                 let (recorded, pending) = receipt.split(plan);
@@ -69,6 +72,11 @@ impl Engine<'_> {
             }
         };
         let outcome = self.remove_orphans(plan, receipt, &mut journal);
+        if let Err(error) = self.collect_images(receipt) {
+            self.progress.begin(&format!(
+                "note: old images stay until the next run: {error}"
+            ));
+        }
         self.record_run(receipt)
             .map_err(|error| EngineError::NotReady {
                 what: format!("all is done and proven, but could not be recorded: {error}"),
@@ -147,13 +155,18 @@ impl Engine<'_> {
         &self,
         done: &[Record],
         found: Vec<(Resource, Prior)>,
+        images: &Images,
         receipt: &mut Receipt,
     ) -> Result<(), EngineError> {
         for record in done {
             receipt.owed.remove(&record.resource.id());
             if record.action != Action::Remove {
                 let prior = self.settled(&record.resource, record.prior.clone())?;
-                receipt.record(record.resource.clone(), prior);
+                let resource = match &record.resource {
+                    Resource::Image(image) => Resource::Image(images.get(&image.reference)),
+                    resource => resource.clone(),
+                };
+                receipt.record(resource, prior);
             }
         }
         for (resource, prior) in found {
@@ -238,7 +251,13 @@ impl Engine<'_> {
             Resource::Secret(secret) => self.apply_secret(secret, step.change.action, gains),
             Resource::Htpasswd(htpasswd) => self.apply_htpasswd(htpasswd, gains),
             Resource::Certificate(certificate) => self.apply_certificate(certificate),
-            Resource::Image(image) => self.fetch_image(&image.reference),
+            Resource::Image(image) => {
+                let before = self.host.docker.images()?;
+                let image = self.fetch_image(image)?;
+                receipt.note_brought(&image, &before);
+                gains.images.put(image);
+                Ok(())
+            }
             Resource::Volume(volume) => match self.host.docker.volume(&volume.name)? {
                 None => Ok(self
                     .host
@@ -246,7 +265,9 @@ impl Engine<'_> {
                     .create_volume(&volume.name, &volume.stack)?),
                 Some(_) => Ok(()),
             },
-            Resource::Container(container) => self.apply_container(container, step.change.action),
+            Resource::Container(container) => {
+                self.apply_container(container, step.change.action, &gains.images)
+            }
             Resource::Unit(unit) => self.apply_unit(unit, step.change.action),
             Resource::Nginx(tree) if step.change.action == Action::Restart => {
                 self.reload_nginx(tree)

@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::observe::settings_hash;
+use super::pins::Images;
 use super::{Engine, EngineError};
 use crate::host::{ContainerSpec, HostError};
 use crate::resource::{Action, Container};
@@ -13,6 +14,7 @@ impl Engine<'_> {
         &self,
         container: &Container,
         action: Action,
+        images: &Images,
     ) -> Result<(), EngineError> {
         let docker = &self.host.docker;
         match action {
@@ -20,11 +22,12 @@ impl Engine<'_> {
             Action::Reload => self.read_rules_again(&container.name)?,
             Action::TakeOver => {
                 self.keep_aside(&container.name)?;
-                self.run_container(container)?;
+                self.run_container(container, images)?;
             }
             _ => {
+                self.is_alone_on_its_data(container)?;
                 docker.remove(&container.name)?;
-                self.run_container(container)?;
+                self.run_container(container, images)?;
             }
         }
         self.wait_for_pong(&container.name)
@@ -43,25 +46,27 @@ impl Engine<'_> {
         }
     }
 
-    pub(super) fn run_container(&self, container: &Container) -> Result<(), EngineError> {
+    pub(super) fn run_container(
+        &self,
+        container: &Container,
+        images: &Images,
+    ) -> Result<(), EngineError> {
         let gid = self
             .host
             .accounts
             .group_id(&container.group)
             .ok_or_else(|| HostError::NoAccount(format!("group `{}`", container.group)))?;
-        let spec = ContainerSpec {
-            name: container.name.clone(),
-            stack: container.stack.clone(),
-            settings: settings_hash(container, gid),
-            image: container.image.clone(),
-            command: container.command.clone(),
-            user: format!("{}:{gid}", container.uid),
-            mounts: container.mounts.clone(),
-            memory: container.memory,
-            pids: container.pids,
-            health: ["redis-cli", "-e", "ping"].map(str::to_owned).to_vec(),
+        let image = self.name_to_run(&images.get(&container.image))?;
+        Ok(self.host.docker.run(&spec(container, gid, image))?)
+    }
+
+    /// What somebody changed of a container since it was made, in words.
+    pub(super) fn changes_of(&self, container: &Container) -> Result<Vec<String>, EngineError> {
+        let Some(gid) = self.host.accounts.group_id(&container.group) else {
+            return Ok(Vec::new());
         };
-        Ok(self.host.docker.run(&spec)?)
+        let spec = spec(container, gid, container.image.to_string());
+        Ok(self.host.docker.differences(&spec)?)
     }
 
     pub(super) fn wait_for_pong(&self, name: &str) -> Result<(), EngineError> {
@@ -88,5 +93,20 @@ impl Engine<'_> {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+}
+
+fn spec(container: &Container, gid: u32, image: String) -> ContainerSpec {
+    ContainerSpec {
+        name: container.name.clone(),
+        stack: container.stack.clone(),
+        settings: settings_hash(container, gid),
+        image,
+        command: container.command.clone(),
+        user: format!("{}:{gid}", container.uid),
+        mounts: container.mounts.clone(),
+        memory: container.memory,
+        pids: container.pids,
+        health: ["redis-cli", "-e", "ping"].map(str::to_owned).to_vec(),
     }
 }

@@ -164,6 +164,14 @@ impl Engine<'_> {
             .link(&certificate.path, &PathBuf::from(name))?)
     }
 
+    /// Writes the pair of a CA that comes from elsewhere, to be this host's.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_authority(&self, directory: &Path, pair: &Pair) -> Result<(), EngineError> {
+        self.write_pair(directory, pair, Signer::Authority)
+    }
+
     /// Writes a pair and who signed it: the key first, the certificate last.
     pub(super) fn write_pair(
         &self,

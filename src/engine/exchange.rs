@@ -25,7 +25,7 @@ pub struct Exchange<'a> {
     pub containers: Vec<String>,
     /// What has read it, and must restart.
     pub restarts: Vec<ResourceId>,
-    /// Puts what is to come at the second path, for the one that is there.
+    /// Puts what is to come at the second path, for the one that is there; nothing, and that one goes away.
     pub prepare: &'a dyn Fn(&Path, &Path) -> Result<(), EngineError>,
     /// Whether the containers have what came: asked once they run, before the apps start anew and change it.
     pub count: &'a dyn Fn() -> Result<(), EngineError>,
@@ -158,7 +158,9 @@ impl Engine<'_> {
             if swap.was_there {
                 self.host.files.rename(&swap.live, &swap.aside())?;
             }
-            self.host.files.rename(&swap.ready(), &swap.live)?;
+            if self.is_there(&swap.ready())? {
+                self.host.files.rename(&swap.ready(), &swap.live)?;
+            }
         }
         for container in &note.containers {
             self.host.docker.start(container)?;

@@ -16,7 +16,7 @@ use crate::resource::{Owner, PathState};
 const VERSION: u32 = 1;
 
 /// How many generations are kept.
-const KEPT: u64 = 30;
+pub(super) const KEPT: u64 = 30;
 
 /// What a generation says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

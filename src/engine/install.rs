@@ -4,6 +4,7 @@ use super::amend::ChosenPassword;
 use super::apply::{Gains, Run};
 use super::apply_secret::NewAccount;
 use super::generations::Snapshot;
+use super::pins::Images;
 use super::prior::Prior;
 use super::receipt::Receipt;
 use super::source::{Source, Wanted};
@@ -30,6 +31,8 @@ pub struct Request {
     pub chosen: Option<ChosenPassword>,
     /// It is the way back from what may have locked somebody out: nothing but the host itself may refuse it.
     pub must_come_back: bool,
+    /// Images are to be those that their registries have now.
+    pub pull: bool,
 }
 
 impl Request {
@@ -161,6 +164,7 @@ impl Engine<'_> {
         let facts = gather(self.host)?;
         let mut desired = expand::expand(&stacks, &facts, &self.layout, &self.edge)?;
         self.lay_over(&snapshot, &mut desired)?;
+        self.pin_images(request, receipt, &mut desired)?;
         let position = desired
             .iter()
             .position(|d| matches!(d.resource, Resource::Binary(_)))
@@ -272,6 +276,8 @@ impl Engine<'_> {
         current.is_as_agreed(agreed)?;
         let mut gains = Gains {
             chosen: request.chosen.clone(),
+            images: Images::among(current.desired.iter().map(|desired| &desired.resource))
+                .or(Images::of(&receipt)),
             ..Gains::default()
         };
         if !self.is_recorded(&current, &receipt)? {

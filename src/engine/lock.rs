@@ -50,6 +50,15 @@ impl Lock {
         }
     }
 
+    /// Whether a run has it that takes its time. Waits for nobody.
+    pub(super) fn is_held_for_long(path: &Path) -> bool {
+        let Ok(mut file) = File::open(path) else {
+            return false;
+        };
+        let tried = file.try_lock_shared();
+        matches!(tried, Err(TryLockError::WouldBlock)) && !holder(&mut file).ends_with(BRIEF)
+    }
+
     /// Takes the lock, or says who has it.
     ///
     /// # Errors
@@ -151,6 +160,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
         let brief = Lock::take_briefly(&path).unwrap();
+        assert!(!Lock::is_held_for_long(&path));
         let other = std::thread::spawn({
             let path = path.clone();
             move || Lock::is_free(&path).and_then(|()| Lock::take(&path))
@@ -158,6 +168,7 @@ mod tests {
         std::thread::sleep(3 * A_LOOK);
         drop(brief);
         let taken = other.join().unwrap().unwrap();
+        assert!(Lock::is_held_for_long(&path));
         // A run has no such end.
         let Err(EngineError::Locked { pid }) = Lock::take(&path).map(|_| ()) else {
             panic!("taken twice");

@@ -2,10 +2,10 @@
 //! what the newest one has.
 
 use super::journal::{Record, Verb};
+use super::pins::Images;
 use super::prior::Prior;
 use super::{Engine, EngineError, Lock};
 use crate::host::FoundContainer;
-use crate::model::ImageRef;
 use crate::resource::{Action, Container, Image, Mend, Resource, Sight};
 
 /// Why a container was not mended.
@@ -39,7 +39,7 @@ impl Engine<'_> {
         match docker.container(&container.name) {
             Err(_) => Sight::NoDocker,
             Ok(Some(found)) => self.judge(container, &found),
-            Ok(None) => match docker.image_id(&container.image) {
+            Ok(None) => match self.local_image(&self.image_of(container)) {
                 Err(_) => Sight::NoDocker,
                 Ok(None) => Sight::NoImage,
                 Ok(Some(_)) => Sight::Missing,
@@ -47,15 +47,44 @@ impl Engine<'_> {
         }
     }
 
+    /// Whether it has other settings than it was applied with, or is of another image. Its label says what it was
+    /// made from; a newer tavernctl may make it otherwise, and that is for an install.
+    fn is_changed(
+        &self,
+        container: &Container,
+        found: &FoundContainer,
+    ) -> Result<bool, EngineError> {
+        let image = self.image_of(container);
+        if image.pin.is_some() && !self.is_made_of(&image, &found.image_id)? {
+            return Ok(true);
+        }
+        Ok(!self.changes_of(container)?.is_empty())
+    }
+
+    /// The image that a container was made from, and is to be made from again.
+    fn image_of(&self, container: &Container) -> Image {
+        let receipt = self.receipt().unwrap_or_default();
+        Images::of(&receipt).get(&container.image)
+    }
+
     fn judge(&self, container: &Container, found: &FoundContainer) -> Sight {
         if found.stack.as_ref() != Some(&container.stack) {
             return Sight::Foreign;
+        }
+        match self.is_changed(container, found) {
+            Ok(false) => {}
+            Ok(true) => return Sight::Changed,
+            Err(_) => return Sight::NoDocker,
         }
         if found.restarting {
             return Sight::Restarting;
         }
         if !found.running {
             return Sight::Stopped;
+        }
+        // Its last verdict from before, for Docker does not ask a paused one.
+        if found.paused {
+            return Sight::Silent;
         }
         // Docker asks the same, every half minute.
         if found.health == "healthy" {
@@ -91,10 +120,15 @@ impl Engine<'_> {
             at: Some(from),
             error: Box::new(error),
         };
+        // It may take minutes, and nobody else is to wait for it.
+        self.fetch_before(name).map_err(|error| Unmended {
+            at: Some(Mend::Image),
+            error: Box::new(error),
+        })?;
         let _lock = Lock::take_briefly(&self.layout.lock).map_err(not_now)?;
         // Its data may lie beside its place: started now, it would begin with none.
         self.refuse_open_exchange().map_err(failed)?;
-        self.end_cut_off_renewal().map_err(failed)?;
+        self.end_cut_off_mend().map_err(failed)?;
         if self.unfinished().map_err(failed)?.is_some() {
             return Err(failed(EngineError::NotReady {
                 what: "a run did not end, and what it did is not settled".into(),
@@ -116,34 +150,63 @@ impl Engine<'_> {
         let Some(first) = needed(self.glance(&wanted), from) else {
             return Ok(());
         };
+        // What runs already, and is restarted, has been beside it all the time.
+        if first != Mend::Answer {
+            let alone = self.is_alone_on_its_data(&wanted);
+            alone.map_err(|error| Unmended {
+                at: Some(first.max(Mend::Create)),
+                error: Box::new(error),
+            })?;
+        }
         let outcome = self.mend_from(&wanted, first);
         // Whatever came of it: every step leads to what is wanted, and none is taken back.
         let closed = self.close_journal().map_err(failed);
         outcome.and(closed)
     }
 
+    /// Gets a container's image without the lock, if it is lacking and may be mended.
+    fn fetch_before(&self, name: &str) -> Result<(), EngineError> {
+        if self.is_changing() {
+            return Ok(());
+        }
+        let wanted = self.containers()?.into_iter().find(|one| one.name == name);
+        let Some(wanted) = wanted else {
+            return Ok(());
+        };
+        let id = Resource::Container(wanted.clone()).id();
+        let is_held = self.holds()?.is_held(&id, self.host.clock.now());
+        if !is_held && self.glance(&wanted) == Sight::NoImage {
+            self.fetch_image(&self.image_of(&wanted))?;
+        }
+        Ok(())
+    }
+
     fn mend_from(&self, container: &Container, first: Mend) -> Result<(), Unmended> {
         let mut steps = Vec::new();
-        if first == Mend::Image {
-            let image = Image {
-                reference: container.image.clone(),
-            };
+        let failed = |at| {
+            move |error| Unmended {
+                at: Some(at),
+                error: Box::new(error),
+            }
+        };
+        let image = self.image_of(container);
+        let is_lacking = match first {
+            Mend::Image => true,
+            Mend::Renew => self.local_image(&image).map_err(failed(first))?.is_none(),
+            _ => false,
+        };
+        if is_lacking {
             steps.push((Mend::Image, Resource::Image(image), Action::Create));
         }
         let action = match first {
             Mend::Image | Mend::Create => Action::Create,
+            Mend::Renew => Action::Update,
             Mend::Start | Mend::Answer => Action::Restart,
         };
         let last = first.max(Mend::Create);
         steps.push((last, Resource::Container(container.clone()), action));
         let verb = Verb::Mend {
             container: container.name.clone(),
-        };
-        let failed = |at| {
-            move |error| Unmended {
-                at: Some(at),
-                error: Box::new(error),
-            }
         };
         let generation = self
             .receipt()
@@ -170,11 +233,14 @@ impl Engine<'_> {
     fn mend_step(&self, record: &Record, container: &Container) -> Result<(), EngineError> {
         let docker = &self.host.docker;
         match (&record.resource, record.action) {
-            (Resource::Image(image), _) => self.fetch_image(&image.reference),
+            (Resource::Image(image), _) => self.fetch_image(image).map(|_| ()),
             (_, Action::Restart) => Ok(docker.restart(&container.name)?),
-            _ => {
+            (_, action) => {
                 self.has_its_data(container)?;
-                self.run_container(container)
+                if action == Action::Update {
+                    docker.remove(&container.name)?;
+                }
+                self.run_container(container, &Images::of(&self.receipt()?))
             }
         }
     }
@@ -192,25 +258,6 @@ impl Engine<'_> {
         }
         Ok(())
     }
-
-    /// Gets an image: from its file below `/var/lib/tavern/images`, if somebody put one there, else by the network.
-    pub(super) fn fetch_image(&self, image: &ImageRef) -> Result<(), EngineError> {
-        let docker = &self.host.docker;
-        let name = image.as_str().replace(['/', ':', '@'], "_");
-        let file = self.layout.state.join("images").join(format!("{name}.tar"));
-        if self.host.files.exists(&file) {
-            self.progress.detail(&format!("from {}", file.display()));
-            docker.load(&file)?;
-            if docker.image_id(image)?.is_some() {
-                return Ok(());
-            }
-            self.progress.begin(&format!(
-                "note: {} has another image than {image}",
-                file.display()
-            ));
-        }
-        Ok(docker.pull(image, &mut |text| self.progress.detail(text))?)
-    }
 }
 
 const PING: [&str; 3] = ["redis-cli", "-e", "ping"];
@@ -220,6 +267,7 @@ fn needed(sight: Sight, from: Mend) -> Option<Mend> {
     match sight {
         Sight::NoImage => Some(Mend::Image),
         Sight::Missing => Some(Mend::Create),
+        Sight::Changed => Some(Mend::Renew),
         Sight::Stopped | Sight::Restarting => Some(Mend::Start),
         Sight::Unhealthy => Some(Mend::Answer),
         // Whoever asks for it has waited long enough.

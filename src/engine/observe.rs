@@ -1,15 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
-use std::path::Path;
 
+use super::pins::Images;
 use super::{Engine, EngineError};
 use crate::expand;
 use crate::host::{Host, HostError, UnitReport};
 use crate::mint;
 use crate::resource::{
-    AliasState, Container, ContainerState, Content, Desired, HtpasswdState, NginxState, NginxTree,
-    Observed, PathState, Resource, ResourceId, RunningContainer, Secret, SecretKind, SecretState,
-    Unit, UnitState, VolumeState,
+    AliasState, Container, ContainerState, Content, Desired, HtpasswdState, Image, NginxState,
+    NginxTree, Observed, PathState, Resource, ResourceId, RunningContainer, Secret, SecretKind,
+    SecretState, Unit, UnitState, VolumeState,
 };
 
 impl Engine<'_> {
@@ -30,7 +30,12 @@ impl Engine<'_> {
         let host = self.host;
         std::thread::scope(|scope| {
             let batch = scope.spawn(|| Batch::ask(host, desired));
-            look(false, &Batch::default())?;
+            let images = Images::among(desired.iter().map(|item| &item.resource));
+            let nothing_yet = Batch {
+                images,
+                ..Batch::default()
+            };
+            look(false, &nothing_yet)?;
             let batch = batch.join().unwrap_or_else(|panic| resume_unwind(panic))?;
             look(true, &batch)
         })?;
@@ -85,9 +90,10 @@ impl Engine<'_> {
             Resource::Certificate(certificate) => {
                 Observed::Certificate(self.look_at_certificate(certificate)?)
             }
-            Resource::Image(image) => Observed::Image(
-                self.unless_no_docker(|| self.host.docker.image_id(&image.reference))?,
-            ),
+            Resource::Image(image) if self.is_docker_there()? => {
+                Observed::Image(self.local_image(image)?.map(|found| found.id))
+            }
+            Resource::Image(_) => Observed::Image(None),
             Resource::Volume(volume) => {
                 let found = self.unless_no_docker(|| self.host.docker.volume(&volume.name))?;
                 Observed::Volume(
@@ -97,7 +103,7 @@ impl Engine<'_> {
                 )
             }
             Resource::Container(container) => {
-                Observed::Container(self.look_at_container(container)?)
+                Observed::Container(self.look_at_container(container, &batch.images)?)
             }
             Resource::Unit(unit) => Observed::Unit(self.look_at_unit(unit, batch)),
             Resource::Nginx(tree) => Observed::Nginx(Box::new(self.look_at_nginx(tree, batch)?)),
@@ -135,10 +141,11 @@ impl Engine<'_> {
         &self,
         ask: impl FnOnce() -> Result<Option<T>, HostError>,
     ) -> Result<Option<T>, HostError> {
-        if self.host.files.state(Path::new("/var/run/docker.sock"))? == PathState::Absent {
-            return Ok(None);
+        if self.is_docker_there()? {
+            ask()
+        } else {
+            Ok(None)
         }
-        ask()
     }
 
     fn look_at_secret(&self, secret: &Secret) -> Result<SecretState, EngineError> {
@@ -171,12 +178,22 @@ impl Engine<'_> {
         })
     }
 
-    fn look_at_container(&self, container: &Container) -> Result<ContainerState, EngineError> {
+    fn look_at_container(
+        &self,
+        container: &Container,
+        images: &Images,
+    ) -> Result<ContainerState, EngineError> {
         let Some(found) = self.unless_no_docker(|| self.host.docker.container(&container.name))?
         else {
             return Ok(ContainerState::Absent);
         };
-        let image = self.host.docker.image_id(&container.image)?;
+        let image = images.get(&container.image);
+        let image_is_current = self.is_made_of(&image, &found.image_id)?;
+        let changes = if found.stack.as_ref() == Some(&container.stack) {
+            self.changes_of(container)?
+        } else {
+            Vec::new()
+        };
         let wanted = self
             .host
             .accounts
@@ -187,10 +204,23 @@ impl Engine<'_> {
             settings: found.settings,
             wanted,
             running: found.running,
-            image_is_current: image.is_none_or(|id| id == found.image_id),
+            image_is_current,
+            changes,
             owes_restart: false,
             owes_reload: false,
         })))
+    }
+
+    /// Whether a container that is of `id` is of this image.
+    pub(super) fn is_made_of(&self, image: &Image, id: &str) -> Result<bool, EngineError> {
+        Ok(match self.local_image(image)? {
+            Some(local) => local.id == id,
+            // It runs on without any name; another one is still to be got.
+            None => image
+                .pin
+                .as_ref()
+                .is_none_or(|pin| pin.id.as_deref() == Some(id)),
+        })
     }
 
     fn look_at_unit(&self, unit: &Unit, batch: &Batch) -> UnitState {
@@ -279,6 +309,8 @@ pub(super) fn settings_hash(container: &Container, gid: u32) -> String {
 struct Batch {
     packages: BTreeSet<String>,
     units: BTreeMap<String, UnitReport>,
+    /// The images that are wanted, as they are pinned.
+    images: Images,
 }
 
 impl Batch {
@@ -311,6 +343,7 @@ impl Batch {
         };
         let reports = host.systemd.states(&units)?;
         Ok(Self {
+            images: Images::default(),
             packages,
             units: units.into_iter().map(str::to_owned).zip(reports).collect(),
         })

@@ -9,7 +9,7 @@ use super::prior::Prior;
 use super::{Engine, EngineError};
 use crate::model::Mode;
 use crate::plan::{Knowledge, Orphan, Plan};
-use crate::resource::{Owner, Resource, ResourceId};
+use crate::resource::{Image, Owner, Resource, ResourceId};
 
 /// The version of the receipt's form that this build writes.
 const VERSION: u32 = 2;
@@ -26,6 +26,9 @@ pub struct Receipt {
     /// What must restart because a run died before it did.
     #[serde(default)]
     pub owed: BTreeSet<ResourceId>,
+    /// The images that runs brought to this host and that are still on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
     /// The receipt before it was lost, or a run could not be undone in full: blobs that it does not speak of may be
     /// all that is left of somebody's file.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -50,6 +53,7 @@ impl Default for Receipt {
             generation: 0,
             entries: Vec::new(),
             owed: BTreeSet::new(),
+            images: Vec::new(),
             spares_blobs: false,
         }
     }
@@ -67,6 +71,13 @@ impl Receipt {
                 {
                     now.absorb(earlier);
                 }
+                if let (Resource::Image(now), Resource::Image(earlier), Prior::Absent) =
+                    (&resource, &entry.resource, &entry.prior)
+                    && now.pin != earlier.pin
+                    && !self.images.contains(earlier)
+                {
+                    self.images.push(earlier.clone());
+                }
                 entry.resource = resource;
             }
             None => self.entries.push(Entry {
@@ -74,6 +85,14 @@ impl Receipt {
                 resource,
                 prior,
             }),
+        }
+    }
+
+    /// Notes an image that a run got, unless it was on this host under another name.
+    pub(super) fn note_brought(&mut self, image: &Image, before: &BTreeSet<String>) {
+        let id = image.pin.as_ref().and_then(|pin| pin.id.as_ref());
+        if id.is_some_and(|id| !before.contains(id)) && !self.images.contains(image) {
+            self.images.push(image.clone());
         }
     }
 

@@ -47,6 +47,11 @@ impl Engine<'_> {
         )
     }
 
+    /// Whether a run is under way that changes what is to be. A mend does not.
+    pub fn is_changing(&self) -> bool {
+        Lock::is_held_for_long(&self.layout.lock)
+    }
+
     /// Sets right what a killed run left, if there is anything.
     ///
     /// # Errors

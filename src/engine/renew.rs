@@ -10,7 +10,7 @@ use super::certificates::Found;
 use super::generations::Snapshot;
 use super::receipt::Receipt;
 use super::source::Source;
-use super::{Engine, EngineError, Lock, Request, Unfinished, Verb};
+use super::{Engine, EngineError, Lock, Request, Verb};
 use crate::model::Name;
 use crate::plan::{Plan, Step};
 use crate::resource::{Action, Certificate, Change, Resource, Signer};
@@ -120,19 +120,6 @@ impl Engine<'_> {
         Ok(hold.map(|hold| hold.describe(now)))
     }
 
-    /// A renewal that was cut off is two steps to undo: no reason to have every later one wait for a person.
-    pub(super) fn end_cut_off_renewal(&self) -> Result<(), EngineError> {
-        // One without its first line has done nothing.
-        let is_ours = |run: &Unfinished| match &run.begin {
-            Some(begin) => matches!(begin.verb, Verb::Renew { .. } | Verb::Mend { .. }),
-            None => run.records.is_empty(),
-        };
-        if self.unfinished()?.as_ref().is_some_and(is_ours) {
-            self.recover_locked(false)?;
-        }
-        Ok(())
-    }
-
     pub(super) fn may_renew(&self) -> Result<(), EngineError> {
         self.refuse_while_pending()?;
         if self.unfinished()?.is_some() {
@@ -142,6 +129,18 @@ impl Engine<'_> {
             });
         }
         Ok(())
+    }
+
+    /// The stacks as the newest generation has them; none if nothing is installed.
+    ///
+    /// # Errors
+    /// When the generation cannot be read.
+    pub fn stacks_as_applied(&self) -> Result<Vec<Stack>, EngineError> {
+        let receipt = self.receipt()?;
+        if receipt.generation == 0 {
+            return Ok(Vec::new());
+        }
+        Ok(self.applied_stacks(&receipt, &[])?.0)
     }
 
     /// The stacks of the newest generation that were asked for: what a stack file says by now is for an install.

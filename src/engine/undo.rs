@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::journal::Record;
+use super::pins::Images;
 use super::prior::{PathPrior, Prior};
 use super::receipt::Receipt;
 use super::{Engine, EngineError};
@@ -100,7 +101,7 @@ impl Engine<'_> {
                             .map_err(EngineError::from);
                         note(
                             &record.resource,
-                            again.and_then(|()| self.run_container(old)),
+                            again.and_then(|()| self.run_container(old, &Images::of(before))),
                         );
                     }
                 }
@@ -141,7 +142,7 @@ impl Engine<'_> {
                 if self.found_container(&container.name)?.is_some() {
                     return Ok(());
                 }
-                self.run_container(container)
+                self.run_container(container, &Images::of(&self.receipt()?))
             }
             (resource, Prior::Path(prior)) => resource
                 .path()
@@ -225,7 +226,7 @@ impl Engine<'_> {
                 files.remove(&htpasswd.path)?;
                 self.note_passwords(&htpasswd.heading, &[], &[], &htpasswd.passwords)
             }
-            (Resource::Image(image), _) => Ok(self.host.docker.remove_image(&image.reference)?),
+            (Resource::Image(image), _) => self.remove_image(image),
             // Somebody may have made another of that name.
             (Resource::Volume(volume), _) => match self.host.docker.volume(&volume.name)? {
                 Some(found) if found.stack.is_some() => {

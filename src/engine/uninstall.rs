@@ -96,6 +96,9 @@ impl Engine<'_> {
         for entry in &things {
             self.give_back(entry, purge, &mut receipt, &mut left)?;
         }
+        if purge.data && left.failed.is_empty() {
+            self.remove_brought_images(&mut receipt, &mut left);
+        }
         if let Err(error) = self.host.systemd.act("daemon-reload", &[]) {
             left.failed.push(format!("systemd: {error}"));
         }

@@ -8,14 +8,22 @@ use crate::model::{Facts, Layout};
 use crate::resource::{Desired, Package, Resource, ResourceId, Secret, SecretKind, Unit};
 use crate::stack::{Backup, Stack};
 
-/// What makes and reads the backups.
-pub(super) fn package(stacks: &[Stack], facts: &Facts) -> Option<Resource> {
-    let is_asked_for = stacks.iter().any(|stack| stack.backup.is_some());
-    (is_asked_for && !facts.has_restic).then(|| {
+/// What makes and reads the backups, and what reads the databases that are saved.
+pub(super) fn packages(stacks: &[Stack], facts: &Facts) -> Vec<Resource> {
+    let mut backups = stacks.iter().filter_map(|stack| stack.backup.as_ref());
+    let mut names = Vec::new();
+    if backups.clone().next().is_some() && !facts.has_restic {
+        names.push("restic");
+    }
+    if backups.any(|backup| !backup.sqlite.is_empty()) && !facts.has_sqlite {
+        names.push("sqlite3");
+    }
+    let package = |name: &str| {
         Resource::Package(Package {
-            name: "restic".to_owned(),
+            name: name.to_owned(),
         })
-    })
+    };
+    names.into_iter().map(package).collect()
 }
 
 /// The key of a stack's backups. It is never part of one.

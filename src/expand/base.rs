@@ -83,7 +83,7 @@ fn packages(stacks: &[Stack], facts: &Facts) -> Vec<Resource> {
         .iter()
         .filter(|name| needs_docker || !name.starts_with("docker"))
         .map(|name| Resource::Package(Package { name: name.clone() }))
-        .chain(backup::package(stacks, facts))
+        .chain(backup::packages(stacks, facts))
         .collect()
 }
 

@@ -76,7 +76,8 @@ fn redis(stack: &Stack, container: &Container, layout: &Layout) -> Result<Vec<De
             restarts,
         },
         Resource::Image(Image {
-            reference: container.image.clone(),
+            auth_file: container.auth_file.clone(),
+            ..Image::new(container.image.clone())
         })
         .into(),
         Resource::Volume(Volume {

@@ -176,6 +176,11 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../provision/logrotate.conf"),
     ),
     (
+        "monitor.toml",
+        Language::Plain,
+        include_str!("../../provision/monitor.toml"),
+    ),
+    (
         "redis.conf",
         Language::Plain,
         include_str!("../../provision/redis.conf"),

@@ -22,6 +22,7 @@ fn facts() -> Facts {
             .map(str::to_owned)
             .to_vec(),
         has_restic: false,
+        has_sqlite: false,
         apt_trouble: None,
         ufw: UfwFacts::Active,
         ssh_ports: vec![2222],

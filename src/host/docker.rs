@@ -1,7 +1,7 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::{HostError, Outcome};
+use super::{HostError, Outcome, RegistryLogin};
 use crate::model::ImageRef;
 use crate::resource::Mount;
 
@@ -14,8 +14,8 @@ pub struct ContainerSpec {
     pub stack: String,
     /// The hash of all these settings.
     pub settings: String,
-    /// Its image.
-    pub image: ImageRef,
+    /// Its image, by any name that the engine knows it by.
+    pub image: String,
     /// Arguments to the entry point.
     pub command: Vec<String>,
     /// `uid:gid`, numeric.
@@ -39,10 +39,14 @@ pub struct FoundContainer {
     pub settings: Option<String>,
     /// Whether it runs.
     pub running: bool,
+    /// It is frozen: it runs, and does nothing.
+    pub paused: bool,
     /// Its process ended, and Docker is about to start it again.
     pub restarting: bool,
     /// What its last process ended with.
     pub exit_code: i64,
+    /// The kernel killed it for want of memory.
+    pub is_oom_killed: bool,
     /// Docker removes it, and volumes without a name, as soon as it stops.
     pub auto_remove: bool,
     /// Docker's own health verdict, empty without a check.
@@ -57,6 +61,15 @@ pub struct FoundContainer {
     pub volumes: HashMap<String, String>,
     /// Ports published on the host, as `address:port`.
     pub published: Vec<String>,
+}
+
+/// An image that is on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundImage {
+    /// What this engine calls it.
+    pub id: String,
+    /// What registries call it, as `name@sha256:…`.
+    pub digests: Vec<String>,
 }
 
 /// Something happened to a container.
@@ -85,17 +98,46 @@ pub trait Docker: Send + Sync {
     /// When none answers, with what to do.
     fn version(&self) -> Result<String, HostError>;
 
-    /// The id of a local image.
+    /// Looks for a local image, by its reference, digest or id.
     ///
     /// # Errors
     /// When the engine does not answer.
-    fn image_id(&self, image: &ImageRef) -> Result<Option<String>, HostError>;
+    fn image(&self, name: &str) -> Result<Option<FoundImage>, HostError>;
+
+    /// The ids of all local images.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    fn images(&self) -> Result<BTreeSet<String>, HostError>;
+
+    /// The ids of the images of all containers, running or not.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    fn images_in_use(&self) -> Result<BTreeSet<String>, HostError>;
+
+    /// Asks the registry for the digest that a reference has there now.
+    ///
+    /// # Errors
+    /// When the engine or the registry refuses or does not answer.
+    fn digest(&self, image: &ImageRef, login: Option<&RegistryLogin>) -> Result<String, HostError>;
 
     /// Pulls an image; `progress` is told what happens, layer by layer.
     ///
     /// # Errors
     /// When the engine or the registry refuses, also in the middle of a stream that began well.
-    fn pull(&self, image: &ImageRef, progress: &mut dyn FnMut(&str)) -> Result<(), HostError>;
+    fn pull(
+        &self,
+        name: &str,
+        login: Option<&RegistryLogin>,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(), HostError>;
+
+    /// Gives a local image a reference.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    fn tag(&self, id: &str, reference: &ImageRef) -> Result<(), HostError>;
 
     /// Loads images from a file that `docker save` wrote.
     ///
@@ -113,7 +155,7 @@ pub trait Docker: Send + Sync {
     ///
     /// # Errors
     /// When the engine does not answer.
-    fn remove_image(&self, image: &ImageRef) -> Result<(), HostError>;
+    fn remove_image(&self, name: &str) -> Result<(), HostError>;
 
     /// Looks for a volume.
     ///
@@ -145,11 +187,23 @@ pub trait Docker: Send + Sync {
     /// When the engine does not answer.
     fn containers(&self) -> Result<Vec<(String, Option<String>)>, HostError>;
 
+    /// The containers that run and may write to a volume, by name.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    fn writers(&self, volume: &str) -> Result<Vec<String>, HostError>;
+
     /// Looks for a container.
     ///
     /// # Errors
     /// When the engine does not answer.
     fn container(&self, name: &str) -> Result<Option<FoundContainer>, HostError>;
+
+    /// What of a container is not as it is to be, in words; nothing if it is, or there is none.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    fn differences(&self, spec: &ContainerSpec) -> Result<Vec<String>, HostError>;
 
     /// Makes a container and starts it. One that does not start is removed again.
     ///

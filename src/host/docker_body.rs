@@ -23,7 +23,7 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         ("max-file".to_owned(), "3".to_owned()),
     ]);
     ContainerCreateBody {
-        image: Some(spec.image.to_string()),
+        image: Some(spec.image.clone()),
         cmd: Some(spec.command.clone()),
         user: Some(spec.user.clone()),
         labels: Some(labels),

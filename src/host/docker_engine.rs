@@ -1,77 +1,46 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::path::Path;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::Arc;
 
 use bollard::errors::Error;
 use bollard::models::{ContainerUpdateBody, VolumeCreateRequest};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder,
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptions,
     RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder,
     StopContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
 use tokio::runtime::Runtime;
 
-use super::docker::{ContainerEvent, ContainerSpec, Docker, FoundContainer, FoundVolume};
+use super::docker::{
+    ContainerEvent, ContainerSpec, Docker, FoundContainer, FoundImage, FoundVolume,
+};
 use super::docker_body::{SETTINGS_LABEL, body, policy_from, policy_text};
-use super::docker_error::{refuse, said};
-use super::docker_events;
+use super::docker_connection::Connection;
+use super::docker_error::{absent_is_none, refuse};
+use super::docker_login::RegistryLogin;
 use super::{HostError, Outcome};
+use super::{docker_events, docker_images, docker_settings, docker_writers};
 use crate::model::ImageRef;
 use crate::resource::LABEL;
-
-/// Every call that is not a pull must be answered in this time.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// A pull ends when nothing came for this long.
-const PULL_STALL: Duration = Duration::from_secs(120);
 
 /// The engine behind `/var/run/docker.sock`.
 #[derive(Default)]
 pub struct RealDocker {
-    connection: OnceLock<(Runtime, bollard::Docker)>,
+    connection: Connection,
 }
 
 impl RealDocker {
-    fn connection(&self) -> Result<&(Runtime, bollard::Docker), HostError> {
-        if let Some(connection) = self.connection.get() {
-            return Ok(connection);
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| HostError::Unexpected(format!("cannot make a runtime: {error}")))?;
-        let docker = runtime
-            .block_on(async {
-                let docker = bollard::Docker::connect_with_unix(
-                    "/var/run/docker.sock",
-                    LIMIT.as_secs(),
-                    bollard::API_DEFAULT_VERSION,
-                )?;
-                // Never pinned: engines refuse versions that are too new and, since 29, too old.
-                tokio::time::timeout(Duration::from_secs(10), docker.negotiate_version())
-                    .await
-                    .map_err(|_| Error::RequestTimeoutError)?
-            })
-            .map_err(|error| refuse(&error))?;
-        Ok(self.connection.get_or_init(|| (runtime, docker)))
+    fn connection(&self) -> Result<(Arc<Runtime>, bollard::Docker), HostError> {
+        self.connection.get()
     }
 
     fn call<T, F>(&self, work: impl FnOnce(bollard::Docker) -> F) -> Result<T, HostError>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let (runtime, docker) = self.connection()?;
-        let work = work(docker.clone());
-        runtime
-            .block_on(async {
-                tokio::time::timeout(LIMIT, work)
-                    .await
-                    .map_err(|_| Error::RequestTimeoutError)?
-            })
-            .map_err(|error| refuse(&error))
+        self.connection.call(work)
     }
 
     fn call_if_there<T, F>(
@@ -85,86 +54,54 @@ impl RealDocker {
     }
 }
 
-fn absent_is_none<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(Error::DockerResponseServerError {
-            status_code: 404, ..
-        }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 impl Docker for RealDocker {
     fn version(&self) -> Result<String, HostError> {
         self.call(|docker| async move { Ok(docker.version().await?.version.unwrap_or_default()) })
     }
 
-    fn image_id(&self, image: &ImageRef) -> Result<Option<String>, HostError> {
-        let found =
-            self.call_if_there(|docker| async move { docker.inspect_image(image.as_str()).await })?;
-        Ok(found.and_then(|image| image.id))
+    fn image(&self, name: &str) -> Result<Option<FoundImage>, HostError> {
+        self.call(|docker| async move { docker_images::find(&docker, name).await })
     }
 
-    fn pull(&self, image: &ImageRef, progress: &mut dyn FnMut(&str)) -> Result<(), HostError> {
+    fn images(&self) -> Result<BTreeSet<String>, HostError> {
+        self.call(|docker| async move { docker_images::all(&docker).await })
+    }
+
+    fn images_in_use(&self) -> Result<BTreeSet<String>, HostError> {
+        self.call(|docker| async move { docker_images::in_use(&docker).await })
+    }
+
+    fn digest(&self, image: &ImageRef, login: Option<&RegistryLogin>) -> Result<String, HostError> {
         let (runtime, docker) = self.connection()?;
-        let failed = |message: String| HostError::Docker {
-            message: format!("cannot pull {image}: {message}"),
-            help: "without a network: `docker load` the image from a file on another machine, then run it again",
-        };
-        runtime.block_on(async {
-            let options = CreateImageOptionsBuilder::new()
-                .from_image(image.as_str())
-                .build();
-            let mut stream = std::pin::pin!(docker.create_image(Some(options), None, None));
-            loop {
-                let next = tokio::time::timeout(PULL_STALL, stream.next())
-                    .await
-                    .map_err(|_| failed(format!("nothing came for {} s", PULL_STALL.as_secs())))?;
-                let Some(item) = next else { return Ok(()) };
-                // The answer began with 200: what went wrong later stands in the stream.
-                let info = item.map_err(|error| failed(said(&error)))?;
-                if let Some(error) = info.error_detail {
-                    return Err(failed(error.message.unwrap_or_default()));
-                }
-                if let Some(status) = info.status {
-                    progress(&match info.id {
-                        Some(layer) => format!("{layer}: {status}"),
-                        None => status,
-                    });
-                }
-            }
-        })
+        runtime.block_on(docker_images::digest(&docker, image, login))
+    }
+
+    fn pull(
+        &self,
+        name: &str,
+        login: Option<&RegistryLogin>,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(), HostError> {
+        let (runtime, docker) = self.connection()?;
+        runtime.block_on(docker_images::pull(&docker, name, login, progress))
+    }
+
+    fn tag(&self, id: &str, reference: &ImageRef) -> Result<(), HostError> {
+        self.call(|docker| async move { docker_images::tag(&docker, id, reference).await })
     }
 
     fn load(&self, file: &Path) -> Result<(), HostError> {
         let (runtime, docker) = self.connection()?;
-        runtime.block_on(docker_events::load(docker, file))
+        runtime.block_on(docker_images::load(&docker, file))
     }
 
     fn follow_events(&self, each: &mut dyn FnMut(ContainerEvent) -> bool) -> Result<(), HostError> {
         let (runtime, docker) = self.connection()?;
-        runtime.block_on(docker_events::follow(docker, each))
+        runtime.block_on(docker_events::follow(&docker, each))
     }
 
-    fn remove_image(&self, image: &ImageRef) -> Result<(), HostError> {
-        self.call(|docker| async move {
-            match docker
-                .remove_image(
-                    image.as_str(),
-                    None::<bollard::query_parameters::RemoveImageOptions>,
-                    None,
-                )
-                .await
-            {
-                Ok(_)
-                | Err(Error::DockerResponseServerError {
-                    status_code: 404 | 409,
-                    ..
-                }) => Ok(()),
-                Err(error) => Err(error),
-            }
-        })
+    fn remove_image(&self, name: &str) -> Result<(), HostError> {
+        self.call(|docker| async move { docker_images::remove(&docker, name).await })
     }
 
     fn volume(&self, name: &str) -> Result<Option<FoundVolume>, HostError> {
@@ -221,6 +158,10 @@ impl Docker for RealDocker {
         Ok(named.collect())
     }
 
+    fn writers(&self, volume: &str) -> Result<Vec<String>, HostError> {
+        self.call(|docker| async move { docker_writers::of(&docker, volume).await })
+    }
+
     fn container(&self, name: &str) -> Result<Option<FoundContainer>, HostError> {
         let found = self.call_if_there(|docker| async move {
             docker
@@ -243,8 +184,10 @@ impl Docker for RealDocker {
             stack: labels.get(LABEL).cloned(),
             settings: labels.get(SETTINGS_LABEL).cloned(),
             running: state.running.unwrap_or(false),
+            paused: state.paused.unwrap_or(false),
             restarting: state.restarting.unwrap_or(false),
             exit_code: state.exit_code.unwrap_or_default(),
+            is_oom_killed: state.oom_killed.unwrap_or(false),
             auto_remove: host.auto_remove.unwrap_or(false),
             health: state
                 .health
@@ -278,12 +221,41 @@ impl Docker for RealDocker {
         }))
     }
 
+    fn differences(&self, spec: &ContainerSpec) -> Result<Vec<String>, HostError> {
+        let found = self.call_if_there(|docker| async move {
+            docker
+                .inspect_container(
+                    &spec.name,
+                    None::<bollard::query_parameters::InspectContainerOptions>,
+                )
+                .await
+        })?;
+        Ok(found.map_or_else(Vec::new, |found| {
+            docker_settings::changes(&body(spec), &spec.mounts, &found)
+        }))
+    }
+
     fn run(&self, spec: &ContainerSpec) -> Result<(), HostError> {
         self.call(|docker| async move {
             let options = CreateContainerOptionsBuilder::new()
                 .name(&spec.name)
                 .build();
-            docker.create_container(Some(options), body(spec)).await?;
+            docker
+                .create_container(Some(options.clone()), body(spec))
+                .await?;
+            let made = docker
+                .inspect_container(
+                    &spec.name,
+                    None::<bollard::query_parameters::InspectContainerOptions>,
+                )
+                .await?;
+            // What this engine or kernel cannot do must not pass for somebody's change.
+            if let Some(body) = docker_settings::as_far_as_can_be(spec, &made) {
+                docker
+                    .remove_container(&spec.name, None::<RemoveContainerOptions>)
+                    .await?;
+                docker.create_container(Some(options), body).await?;
+            }
             match docker
                 .start_container(
                     &spec.name,
@@ -436,3 +408,7 @@ impl Docker for RealDocker {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "docker_engine_tests.rs"]
+mod tests;

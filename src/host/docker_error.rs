@@ -36,6 +36,17 @@ pub(super) fn said(error: &Error) -> String {
     }
 }
 
+/// Nothing, where the engine says that there is no such thing.
+pub(super) fn absent_is_none<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::DockerResponseServerError {
+            status_code: 404, ..
+        }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn help_on(status: u16) -> &'static str {
     match status {
         409 => "`docker ps -a` and `docker volume ls` show who uses it",

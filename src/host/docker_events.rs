@@ -1,32 +1,21 @@
-#![allow(clippy::disallowed_methods, reason = "reads the image to be loaded")]
-
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
-use std::time::Duration;
 
-use bollard::errors::Error;
 use bollard::models::EventMessage;
-use bollard::query_parameters::{EventsOptionsBuilder, ImportImageOptions};
+use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::StreamExt;
-use hyper::body::Bytes;
-use tokio::io::AsyncReadExt;
 
 use super::HostError;
 use super::docker::ContainerEvent;
-use super::docker_error::{refuse, said};
-
-/// A load ends when the engine said nothing for this long.
-const LOAD_STALL: Duration = Duration::from_secs(300);
-
-const PART: usize = 256 * 1024;
+use super::docker_error::refuse;
 
 /// What is worth a look: the rest is our own questions and Docker's.
-const ACTIONS: [&str; 8] = [
+const ACTIONS: [&str; 9] = [
     "die",
     "kill",
     "start",
     "destroy",
     "rename",
+    "update",
     "oom",
     "pause",
     "health_status",
@@ -74,43 +63,6 @@ fn event(message: EventMessage, killed: &mut HashSet<String>) -> Option<Containe
         _ => false,
     };
     Some(ContainerEvent { name, is_death })
-}
-
-/// Loads an image from a file that `docker save` wrote.
-pub(super) async fn load(docker: &bollard::Docker, file: &Path) -> Result<(), HostError> {
-    let failed = |message: String| HostError::Docker {
-        message: format!("cannot load {}: {message}", file.display()),
-        help: "`docker load --input` of that file says more; `docker save` makes such a file",
-    };
-    let opened = tokio::fs::File::open(file)
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    let parts = futures_util::stream::unfold(opened, |mut file| async move {
-        let mut part = vec![0; PART];
-        match file.read(&mut part).await {
-            Ok(0) => None,
-            Ok(length) => {
-                part.truncate(length);
-                Some((Ok(Bytes::from(part)), file))
-            }
-            Err(error) => Some((Err(error), file)),
-        }
-    });
-    let answer = docker.import_image(
-        ImportImageOptions::default(),
-        bollard::body_try_stream(parts),
-        None,
-    );
-    let mut answer = std::pin::pin!(answer);
-    loop {
-        let next = tokio::time::timeout(LOAD_STALL, answer.next())
-            .await
-            .map_err(|_| failed(said(&Error::RequestTimeoutError)))?;
-        match next {
-            Some(part) => part.map_err(|error| failed(said(&error)))?,
-            None => return Ok(()),
-        };
-    }
 }
 
 #[cfg(test)]

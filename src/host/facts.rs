@@ -18,9 +18,12 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
     if nginx.is_none() {
         missing.push("nginx");
     }
-    let there = host.packages.installed(&["logrotate", "restic"])?;
+    let there = host
+        .packages
+        .installed(&["logrotate", "restic", "sqlite3"])?;
     // Not `missing`: most stacks have no use for it.
     let has_restic = there.contains("restic");
+    let has_sqlite = there.contains("sqlite3");
     if !there.contains("logrotate") {
         missing.push("logrotate");
     }
@@ -54,6 +57,7 @@ pub fn gather(host: &Host) -> Result<Facts, HostError> {
         lacks_gzip_static: nginx.is_some_and(|build| !build.has_gzip_static),
         missing_packages: missing.into_iter().map(str::to_owned).collect(),
         has_restic,
+        has_sqlite,
         apt_trouble,
         ufw,
         ssh_ports,

@@ -1,12 +1,13 @@
 //! The doors that an image has not: what is asked of them would be asked of the running host.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
 use super::{
-    Answer, ContainerEvent, ContainerSpec, Docker, Entrance, Firewall, FoundContainer, FoundVolume,
-    HostError, Http, Invocation, Listener, Logins, Net, Outcome, Processes, Reception, Request,
-    Session, Sessions,
+    Answer, ContainerEvent, ContainerSpec, Docker, Entrance, Firewall, FoundContainer, FoundImage,
+    FoundVolume, HostError, Http, Invocation, Listener, Logins, Net, Outcome, Processes, Reception,
+    RegistryLogin, Request, Session, Sessions,
 };
 use crate::model::{ImageRef, UfwFacts};
 
@@ -103,11 +104,36 @@ impl Docker for Closed {
         Err(closed())
     }
 
-    fn image_id(&self, _image: &ImageRef) -> Result<Option<String>, HostError> {
+    fn image(&self, _name: &str) -> Result<Option<FoundImage>, HostError> {
         Err(closed())
     }
 
-    fn pull(&self, _image: &ImageRef, _progress: &mut dyn FnMut(&str)) -> Result<(), HostError> {
+    fn images(&self) -> Result<BTreeSet<String>, HostError> {
+        Err(closed())
+    }
+
+    fn images_in_use(&self) -> Result<BTreeSet<String>, HostError> {
+        Err(closed())
+    }
+
+    fn digest(
+        &self,
+        _image: &ImageRef,
+        _login: Option<&RegistryLogin>,
+    ) -> Result<String, HostError> {
+        Err(closed())
+    }
+
+    fn pull(
+        &self,
+        _name: &str,
+        _login: Option<&RegistryLogin>,
+        _progress: &mut dyn FnMut(&str),
+    ) -> Result<(), HostError> {
+        Err(closed())
+    }
+
+    fn tag(&self, _id: &str, _reference: &ImageRef) -> Result<(), HostError> {
         Err(closed())
     }
 
@@ -122,7 +148,7 @@ impl Docker for Closed {
         Err(closed())
     }
 
-    fn remove_image(&self, _image: &ImageRef) -> Result<(), HostError> {
+    fn remove_image(&self, _name: &str) -> Result<(), HostError> {
         Err(closed())
     }
 
@@ -142,11 +168,19 @@ impl Docker for Closed {
         Err(closed())
     }
 
+    fn writers(&self, _volume: &str) -> Result<Vec<String>, HostError> {
+        Err(closed())
+    }
+
     fn containers(&self) -> Result<Vec<(String, Option<String>)>, HostError> {
         Err(closed())
     }
 
     fn container(&self, _name: &str) -> Result<Option<FoundContainer>, HostError> {
+        Err(closed())
+    }
+
+    fn differences(&self, _spec: &ContainerSpec) -> Result<Vec<String>, HostError> {
         Err(closed())
     }
 

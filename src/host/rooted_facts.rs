@@ -29,7 +29,9 @@ pub fn gather_rooted(host: &Host) -> Result<Facts, HostError> {
     if nginx.is_none() {
         missing.push("nginx".to_owned());
     }
-    let there = host.packages.installed(&["logrotate", "restic"])?;
+    let there = host
+        .packages
+        .installed(&["logrotate", "restic", "sqlite3"])?;
     if !there.contains("logrotate") {
         missing.push("logrotate".to_owned());
     }
@@ -48,6 +50,7 @@ pub fn gather_rooted(host: &Host) -> Result<Facts, HostError> {
         nginx,
         missing_packages: missing,
         has_restic: there.contains("restic"),
+        has_sqlite: there.contains("sqlite3"),
         ufw: ufw_state(&text("/etc/ufw/ufw.conf")?),
         binary: PathBuf::from(if packaged { PACKAGED_BINARY } else { BINARY }),
         binary_is_packaged: packaged,

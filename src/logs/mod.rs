@@ -22,10 +22,11 @@ enum Source {
     Container(String),
 }
 
-/// Gives the last lines of every source to `print`, oldest first, then goes on if `follow`.
-///
-/// # Errors
-/// When the journal cannot be read.
+/// So many lines wait at most for a terminal that is slower than they come.
+const WAITING: usize = 1024;
+
+/// Gives the last lines of every source to `print`, oldest first, then goes on if `follow`. A source that cannot be
+/// read is a line of its own.
 pub fn show(
     host: &Host,
     stacks: &[Stack],
@@ -33,19 +34,26 @@ pub fn show(
     lines: u32,
     follow: bool,
     print: &mut dyn FnMut(&str),
-) -> Result<(), HostError> {
+) {
     let sources = sources(stacks, names, &Layout::system());
     let mut found: Vec<Line> = Vec::new();
     for source in &sources {
-        found.extend(last_lines(host, source, lines)?);
+        let last = last_lines(host, source, lines);
+        found.extend(last.unwrap_or_else(|error| vec![refused(host, source, &error)]));
     }
     found.sort_by_key(|line| line.time);
     found.iter().for_each(|line| print(&line.to_string()));
     if follow {
-        go_on(host, &sources, print)
-    } else {
-        Ok(())
+        go_on(host, &sources, print);
     }
+}
+
+fn refused(host: &Host, source: &Source, error: &HostError) -> Line {
+    let name = match source {
+        Source::Unit(name) | Source::Container(name) => name.clone(),
+        Source::Nginx { path, .. } => path.display().to_string(),
+    };
+    Line::now(host, &format!("cannot read the log of {name}: {error}"))
 }
 
 fn sources(stacks: &[Stack], names: &[String], layout: &Layout) -> Vec<Source> {
@@ -108,17 +116,22 @@ fn last_lines(host: &Host, source: &Source, lines: u32) -> Result<Vec<Line>, Hos
                 .collect())
         }
         Source::Nginx { site, path } => {
-            let bytes = host.files.read(path)?.unwrap_or_default();
-            let text = String::from_utf8_lossy(&bytes);
-            let all: Vec<_> = text.lines().collect();
-            let start = all.len().saturating_sub(lines as usize);
-            Ok(all[start..]
-                .iter()
+            // Nobody has asked for it yet.
+            if !host.files.exists(path) {
+                return Ok(Vec::new());
+            }
+            // However long it has become.
+            let shown = path.to_string_lossy();
+            let args = ["--lines", count.as_str(), "--", shown.as_ref()];
+            let outcome = host.processes.run_ok(&Invocation::new("tail", &args))?;
+            Ok(outcome
+                .stdout
+                .lines()
                 .filter_map(|text| from_nginx(site, text))
                 .collect())
         }
         Source::Container(name) => {
-            let text = host.docker.logs(name, lines).unwrap_or_default();
+            let text = host.docker.logs(name, lines)?;
             Ok(text
                 .lines()
                 .filter_map(|text| from_container(name, text))
@@ -128,8 +141,8 @@ fn last_lines(host: &Host, source: &Source, lines: u32) -> Result<Vec<Line>, Hos
 }
 
 /// New lines as they come, until the process ends.
-fn go_on(host: &Host, sources: &[Source], print: &mut dyn FnMut(&str)) -> Result<(), HostError> {
-    let (sender, lines) = mpsc::channel::<Line>();
+fn go_on(host: &Host, sources: &[Source], print: &mut dyn FnMut(&str)) {
+    let (sender, lines) = mpsc::sync_channel::<Line>(WAITING);
     std::thread::scope(|scope| {
         for source in sources {
             let sender = sender.clone();
@@ -140,10 +153,9 @@ fn go_on(host: &Host, sources: &[Source], print: &mut dyn FnMut(&str)) -> Result
             print(&line.to_string());
         }
     });
-    Ok(())
 }
 
-fn follow(host: &Host, source: &Source, sender: &mpsc::Sender<Line>) {
+fn follow(host: &Host, source: &Source, sender: &mpsc::SyncSender<Line>) {
     let send = |line: Option<Line>| line.is_none_or(|line| sender.send(line).is_ok());
     let result = match source {
         Source::Unit(unit) => {
@@ -177,6 +189,53 @@ fn follow(host: &Host, source: &Source, sender: &mpsc::Sender<Line>) {
             .follow_logs(name, &mut |text| send(from_container(name, text))),
     };
     if let Err(error) = result {
-        let _ = sender.send(Line::now(host, &error.to_string()));
+        let _ = sender.send(refused(host, source, &error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::memory::MemoryHost;
+    use crate::host::{RealFiles, RealProcesses};
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "makes a long log")]
+    fn of_a_log_of_any_length_the_last_lines_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("web-main.error.log");
+        let line = "2026/11/20 13:00:00 [error] 1#1: x\n";
+        let mut text = line.repeat(20 * 1024 * 1024 / line.len());
+        text.push_str("2026/11/20 13:00:01 [error] 1#1: the last\n");
+        std::fs::write(&path, text).unwrap();
+        let host = Host {
+            files: Box::new(RealFiles),
+            processes: Box::new(RealProcesses),
+            ..MemoryHost::prepared().doors()
+        };
+        let site = "main".to_owned();
+        let source = Source::Nginx { site, path };
+        let lines = last_lines(&host, &source, 2).unwrap();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[1].to_string().ends_with("the last"), "{}", lines[1]);
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_read_is_one_line() {
+        let text = "name = \"web\"\nhosts = [\"*\"]\n[tls]\nissuer = \"self-signed\"\n\
+                    [[site]]\npath = \"/\"\napp = \"counter\"\n\
+                    [app.counter]\nserve = \"counter\"\naccounts = [\"ann\"]\nneeds = [\"redis\"]\n\
+                    [container.redis]\nkind = \"redis\"\nimage = \"redis:7-alpine\"\n";
+        let stack = crate::stack::parse(Path::new("web.toml"), text.as_bytes()).unwrap();
+        // It has no journal.
+        let host = MemoryHost::prepared().doors();
+        let mut lines = Vec::new();
+        let mut print = |line: &str| lines.push(line.to_owned());
+        show(&host, &[stack], &[], 5, false, &mut print);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(
+            lines[0].contains("cannot read the log of tavern-web-counter"),
+            "{lines:?}"
+        );
     }
 }

@@ -19,6 +19,8 @@ pub struct Facts {
     pub missing_packages: Vec<String>,
     /// Whether restic is there, for stacks with backups.
     pub has_restic: bool,
+    /// Whether the `sqlite3` program is there, for stacks that have databases saved.
+    pub has_sqlite: bool,
     /// Why apt could not read its sources, in its own words, if it was told to and could not.
     pub apt_trouble: Option<String>,
     /// ufw's state.

@@ -11,6 +11,51 @@ impl ImageRef {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Without tag and digest: `redis`, `registry.example/app`.
+    pub fn name(&self) -> &str {
+        let rest = self.0.split('@').next().unwrap_or_default();
+        let slash = rest.rfind('/').map_or(0, |i| i + 1);
+        match rest[slash..].find(':') {
+            Some(colon) => &rest[..slash + colon],
+            None => rest,
+        }
+    }
+
+    /// The digest in it, with its `sha256:`.
+    pub fn digest(&self) -> Option<&str> {
+        self.0.split_once('@').map(|(_, digest)| digest)
+    }
+
+    /// Whether it has a tag.
+    pub fn is_tagged(&self) -> bool {
+        let rest = self.0.split('@').next().unwrap_or_default();
+        rest != self.name()
+    }
+
+    /// The same name at a digest, as Docker writes it.
+    pub fn at(&self, digest: &str) -> String {
+        format!("{}@{digest}", self.name())
+    }
+
+    /// The host that has it: `docker.io` for one that names none.
+    pub fn registry(&self) -> &str {
+        match self.name().split_once('/') {
+            Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
+            _ => "docker.io",
+        }
+    }
+
+    /// Whether another name, without tag or digest, is a way to write this one's.
+    pub fn is_named(&self, other: &str) -> bool {
+        short(self.name()) == short(other)
+    }
+}
+
+/// Docker's own short form: `docker.io/library/redis` and `redis` are one.
+fn short(name: &str) -> &str {
+    let name = name.strip_prefix("docker.io/").unwrap_or(name);
+    name.strip_prefix("library/").unwrap_or(name)
 }
 
 impl FromStr for ImageRef {
@@ -66,6 +111,40 @@ text_newtype!(ImageRef);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn its_parts() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for (text, name, registry, tagged) in [
+            ("redis:7", "redis", "docker.io", true),
+            ("grafana/grafana:1", "grafana/grafana", "docker.io", true),
+            (
+                "localhost:5000/a/b:1",
+                "localhost:5000/a/b",
+                "localhost:5000",
+                true,
+            ),
+            ("localhost/a:1", "localhost/a", "localhost", true),
+            ("ghcr.io/a/b:1", "ghcr.io/a/b", "ghcr.io", true),
+        ] {
+            let image: ImageRef = text.parse().unwrap();
+            assert_eq!(
+                (
+                    image.name(),
+                    image.registry(),
+                    image.is_tagged(),
+                    image.digest()
+                ),
+                (name, registry, tagged, None),
+            );
+            let pinned: ImageRef = image.at(&digest).parse().unwrap();
+            assert_eq!(pinned.digest(), Some(digest.as_str()));
+            assert_eq!((pinned.name(), pinned.is_tagged()), (name, false));
+        }
+        let redis: ImageRef = "redis:7".parse().unwrap();
+        assert!(redis.is_named("docker.io/library/redis") && redis.is_named("redis"));
+        assert!(!redis.is_named("theirs/redis"));
+    }
 
     #[test]
     fn grammar() {

@@ -103,6 +103,11 @@ impl Layout {
         self.etc.join("tls").join(stack.as_str())
     }
 
+    /// What the log monitor is to call a finding.
+    pub fn monitor_rules(&self) -> PathBuf {
+        self.etc.join("monitor.toml")
+    }
+
     /// What the log monitor says.
     pub fn monitor(&self) -> PathBuf {
         self.run.with_file_name("tavern-monitor")

@@ -6,35 +6,13 @@ use std::net::{IpAddr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use super::line::Request;
+use super::rules::Rules;
 use super::tally::Sum;
 
 /// Clients that are kept apart for a site; the ones that did least make room.
 const CLIENTS: usize = 2048;
-
-/// When something stands out.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rules {
-    /// The share of 5xx among the answers of five minutes.
-    pub error_share: f64,
-    /// With fewer answers in five minutes a share says nothing.
-    pub least_requests: u64,
-    /// Refusals (401, 403, 429) of one client within a minute.
-    pub guesses: u32,
-    /// Requests of one client for what is not there (400, 404, 405, 414), within a minute.
-    pub probes: u32,
-}
-
-impl Default for Rules {
-    /// 5 % over 5 minutes is the rule of the hosts that this was modelled on.
-    fn default() -> Self {
-        Self {
-            error_share: 0.05,
-            least_requests: 20,
-            guesses: 30,
-            probes: 60,
-        }
-    }
-}
+/// Seconds for which a client is named after it last stood out: whoever asks once a minute sees it.
+const NAMED: u64 = 300;
 
 /// What kind of thing stands out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,6 +46,12 @@ pub struct Finding {
     pub client: Option<String>,
     /// How many answers make it up.
     pub count: u64,
+    /// Among how many, where it is a share.
+    #[serde(default)]
+    pub of: u64,
+    /// Within how many minutes.
+    #[serde(default)]
+    pub minutes: u64,
 }
 
 /// Clients of one site, by the minute.
@@ -77,6 +61,8 @@ pub(super) struct Clients {
     /// This minute and the one before: refused, not found.
     now: BTreeMap<IpAddr, (u32, u32)>,
     before: BTreeMap<IpAddr, (u32, u32)>,
+    /// Those that stand out: the most within a minute, and when last.
+    named: BTreeMap<(Kind, IpAddr), (u32, u64)>,
 }
 
 impl Clients {
@@ -123,31 +109,39 @@ impl Clients {
         });
     }
 
-    /// Those that stand out in this minute, or did in the one before.
+    /// Those that stand out, or did a while ago.
     pub(super) fn findings(&mut self, rules: &Rules, now: u64) -> Vec<Finding> {
         self.turn(now / 60);
-        let mut worst: BTreeMap<(Kind, IpAddr), u32> = BTreeMap::new();
         for (client, (refused, missing)) in self.before.iter().chain(&self.now) {
             for (kind, count, limit) in [
-                (Kind::BruteForce, *refused, rules.guesses),
-                (Kind::Scanner, *missing, rules.probes),
+                (Kind::BruteForce, *refused, rules.brute_force),
+                (Kind::Scanner, *missing, rules.scanner),
             ] {
-                if count >= limit {
-                    let most = worst.entry((kind, *client)).or_default();
-                    *most = count.max(*most);
+                if count < limit {
+                    continue;
+                }
+                let is_known = self.named.contains_key(&(kind, *client));
+                if is_known || self.named.len() < CLIENTS {
+                    let (most, last) = self.named.entry((kind, *client)).or_default();
+                    (*most, *last) = (count.max(*most), now);
                 }
             }
         }
+        // A clock that was set back is no reason to name it for ever.
+        self.named
+            .retain(|_, (_, last)| now.abs_diff(*last) < NAMED);
         let shown = |client: IpAddr| match client {
             IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => format!("{address}/64"),
         };
-        worst
-            .into_iter()
-            .map(|((kind, client), count)| Finding {
-                kind,
-                client: Some(shown(client)),
-                count: count.into(),
+        let named = self.named.iter();
+        named
+            .map(|((kind, client), (most, _))| Finding {
+                kind: *kind,
+                client: Some(shown(*client)),
+                count: (*most).into(),
+                of: 0,
+                minutes: 1,
             })
             .collect()
     }
@@ -156,11 +150,13 @@ impl Clients {
 /// Whether too much fails.
 pub(super) fn errors(sum: &Sum, rules: &Rules) -> Option<Finding> {
     let (all, failures) = (sum.requests(), sum.failures());
-    let share = failures as f64 / all.max(1) as f64;
-    (all >= rules.least_requests && share > rules.error_share).then_some(Finding {
+    let is_much = failures.saturating_mul(1000) > all.saturating_mul(rules.error_permille);
+    (all >= rules.error_requests && is_much).then_some(Finding {
         kind: Kind::Errors,
         client: None,
         count: failures,
+        of: all,
+        minutes: rules.error_minutes,
     })
 }
 
@@ -189,7 +185,7 @@ mod tests {
     fn who_guesses_is_found_with_all_addresses_of_the_network() {
         let rules = Rules::default();
         let mut clients = Clients::default();
-        for n in 0..rules.guesses {
+        for n in 0..rules.brute_force {
             clients.note(&request(&format!("2001:db8::{n:x}"), 401), 6000);
             clients.note(&request("192.0.2.7", 200), 6000);
         }
@@ -200,15 +196,31 @@ mod tests {
             [Finding {
                 kind: Kind::BruteForce,
                 client: Some("2001:db8::/64".into()),
-                count: rules.guesses.into(),
+                count: rules.brute_force.into(),
+                of: 0,
+                minutes: 1,
             }]
         );
-        assert_eq!(
-            clients.findings(&rules, 6110),
-            found,
-            "shown for another minute"
-        );
-        assert_eq!(clients.findings(&rules, 6180), []);
+        // It is named for a while, for those who ask once a minute.
+        assert_eq!(clients.findings(&rules, 6030 + NAMED - 1), found);
+        assert_eq!(clients.findings(&rules, 6030 + NAMED), []);
+    }
+
+    #[test]
+    fn a_flood_of_attackers_takes_no_memory() {
+        let rules = Rules {
+            brute_force: 1,
+            ..Rules::default()
+        };
+        let mut clients = Clients::default();
+        for n in 0..10_000_u32 {
+            let one = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n);
+            clients.note(&request(&one.to_string(), 401), 6000);
+            if n % 1000 == 0 {
+                clients.findings(&rules, 6000);
+            }
+        }
+        assert_eq!(clients.findings(&rules, 6000).len(), CLIENTS);
     }
 
     #[test]
@@ -233,16 +245,25 @@ mod tests {
     fn a_few_failures_are_no_burst() {
         let rules = Rules::default();
         let sum = |good: u32, bad: u32| {
-            let mut tally = Tally::default();
+            let mut tally = Tally::over(5);
             for n in 0..good + bad {
                 let status = if n < bad { 502 } else { 200 };
                 tally.note(&request("192.0.2.1", status), 1000);
             }
-            tally.sum(1000)
+            tally.sum(1000, 5)
         };
         assert_eq!(errors(&sum(0, 19), &rules), None, "too few to tell");
         assert_eq!(errors(&sum(95, 5), &rules), None, "5 % is not over 5 %");
-        assert_eq!(errors(&sum(94, 6), &rules).unwrap().count, 6);
+        let found = errors(&sum(94, 6), &rules).unwrap();
+        assert_eq!((found.count, found.of, found.minutes), (6, 100, 5));
+        let strict = Rules {
+            error_permille: 5,
+            error_requests: 1000,
+            ..rules
+        };
+        assert_eq!(errors(&sum(989, 5), &strict), None, "too few to tell");
+        assert_eq!(errors(&sum(995, 5), &strict), None, "0.5 % is not over");
+        assert_eq!(errors(&sum(994, 6), &strict).unwrap().count, 6);
         assert_eq!(errors(&sum(0, 0), &rules), None);
     }
 }

@@ -143,6 +143,10 @@ impl Tail {
     }
 
     fn read(&mut self, each: &mut impl FnMut(&[u8])) -> io::Result<bool> {
+        // Nothing new, mostly: no memory is asked for.
+        if self.file.metadata()?.len() <= self.at {
+            return Ok(false);
+        }
         let mut chunk = vec![0; CHUNK];
         for _ in 0..TURN {
             let length = match self.file.read(&mut chunk) {

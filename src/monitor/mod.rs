@@ -5,9 +5,11 @@ mod detect;
 mod follow;
 mod line;
 mod report;
+mod rules;
 mod run;
 mod tally;
 
-pub use detect::{Finding, Kind, Rules};
+pub use detect::{Finding, Kind};
 pub use report::{REPORT_FILE, Report, SiteReport};
+pub use rules::{RULES_FILE, RuleBook, Rules, RulesError};
 pub use run::{MonitorError, Places, describe, run};

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::detect::Finding;
-use super::tally::{Sum, WINDOW};
+use super::tally::{MINUTES, Sum};
 
 /// The report's name in the monitor's own directory.
 pub const REPORT_FILE: &str = "report.json";
@@ -62,7 +62,7 @@ impl SiteReport {
     pub(super) fn new(sum: &Sum, findings: Vec<Finding>, unreadable: u64) -> Self {
         let milliseconds = |share| Some(sum.quantile(share)? * 1000.0);
         Self {
-            window: WINDOW,
+            window: MINUTES * 60,
             requests: sum.requests(),
             statuses: sum.classes,
             p50_ms: milliseconds(0.5),
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn only_what_has_our_form_is_taken() {
         let about = |client: &str| SiteReport {
-            window: WINDOW,
+            window: MINUTES * 60,
             requests: 1,
             statuses: [0, 1, 0, 0, 0],
             p50_ms: None,
@@ -128,6 +128,8 @@ mod tests {
                 kind: Kind::Scanner,
                 client: Some(client.into()),
                 count: 100,
+                of: 0,
+                minutes: 1,
             }],
             unreadable: 0,
         };

@@ -13,11 +13,12 @@ use sd_notify::NotifyState;
 use thiserror::Error;
 use tracing::{info, warn};
 
-use super::detect::{Clients, Finding, Kind, Rules, errors};
+use super::detect::{Clients, Finding, Kind, errors};
 use super::follow::Follower;
 use super::line;
 use super::report::{Report, SiteReport, is_name};
-use super::tally::Tally;
+use super::rules::{RuleBook, Rules};
+use super::tally::{MINUTES, Tally};
 
 const SUFFIX: &str = ".access.json";
 /// Between two looks at the logs; a line is counted this late.
@@ -60,6 +61,7 @@ pub struct Places {
 
 struct Site {
     log: Follower,
+    rules: Rules,
     tally: Tally,
     clients: Clients,
     unreadable: u64,
@@ -73,12 +75,12 @@ struct Site {
 /// When the logs cannot be listed at all, or the report cannot be written.
 pub fn run(
     places: &Places,
-    rules: &Rules,
+    rules: RuleBook,
     is_stop_wanted: &dyn Fn() -> bool,
 ) -> Result<(), MonitorError> {
     let mut monitor = Monitor {
         sites: BTreeMap::new(),
-        rules: *rules,
+        rules,
     };
     let (mut looked, mut reported) = (0, 0);
     while !is_stop_wanted() {
@@ -116,7 +118,7 @@ pub fn run(
 
 struct Monitor {
     sites: BTreeMap<String, Site>,
-    rules: Rules,
+    rules: RuleBook,
 }
 
 impl Monitor {
@@ -150,9 +152,11 @@ impl Monitor {
             } else {
                 Follower::from_start(path)
             };
+            let rules = self.rules.of(&name);
             let site = Site {
                 log,
-                tally: Tally::default(),
+                rules,
+                tally: Tally::over(rules.error_minutes),
                 clients: Clients::default(),
                 unreadable: 0,
                 found: Vec::new(),
@@ -199,12 +203,13 @@ impl Monitor {
     fn report(&mut self, now: u64) -> Report {
         let mut report = Report::new(now);
         for (name, site) in &mut self.sites {
-            let sum = site.tally.sum(now);
-            let mut found: Vec<Finding> = errors(&sum, &self.rules).into_iter().collect();
-            found.extend(site.clients.findings(&self.rules, now));
+            let rules = &site.rules;
+            let failing = site.tally.sum(now, rules.error_minutes);
+            let mut found: Vec<Finding> = errors(&failing, rules).into_iter().collect();
+            found.extend(site.clients.findings(rules, now));
             say_changes(name, &site.found, &found);
             site.found.clone_from(&found);
-            let about = SiteReport::new(&sum, found, site.unreadable);
+            let about = SiteReport::new(&site.tally.sum(now, MINUTES), found, site.unreadable);
             report.sites.insert(name.clone(), about);
         }
         report
@@ -233,7 +238,12 @@ pub fn describe(site: &str, finding: &Finding) -> String {
     let who = finding.client.as_deref().unwrap_or("somebody");
     match finding.kind {
         Kind::Errors => {
-            format!("{site}: {count} answers of the last five minutes were failures (5xx)")
+            let (of, minutes) = (finding.of, finding.minutes);
+            let within = match minutes {
+                1 => "minute".to_owned(),
+                minutes => format!("{minutes} minutes"),
+            };
+            format!("{site}: {count} of {of} answers of the last {within} were failures (5xx)")
         }
         Kind::BruteForce => format!("{site}: {who} was refused {count} times within a minute"),
         Kind::Scanner => {
@@ -269,7 +279,7 @@ mod tests {
         fs::write(&path, "history\n").unwrap();
         let mut monitor = Monitor {
             sites: BTreeMap::new(),
-            rules: Rules::default(),
+            rules: RuleBook::default(),
         };
         monitor.look_for_logs(directory.path(), true).unwrap();
         let mut log = fs::File::options().append(true).open(&path).unwrap();
@@ -304,7 +314,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut monitor = Monitor {
             sites: BTreeMap::new(),
-            rules: Rules::default(),
+            rules: RuleBook::default(),
         };
         monitor.look_for_logs(directory.path(), true).unwrap();
         let path = directory.path().join("b.access.json");

@@ -4,9 +4,11 @@ use super::line::Request;
 
 /// Seconds that one slot counts.
 const SLOT: u64 = 10;
-const SLOTS: usize = 30;
-/// Seconds over which is reported: the five minutes of the error rule.
-pub(super) const WINDOW: u64 = SLOT * SLOTS as u64;
+const SLOTS_A_MINUTE: u64 = 60 / SLOT;
+/// Minutes over which is reported, whatever the error rule looks at.
+pub(super) const MINUTES: u64 = 5;
+/// More minutes than this are not kept.
+const MOST_MINUTES: u64 = 15;
 /// Upper ends in seconds; a last bucket takes the rest.
 const BOUNDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
@@ -34,18 +36,19 @@ pub(super) struct Sum {
     times: [u64; BOUNDS.len() + 1],
 }
 
-impl Default for Tally {
-    fn default() -> Self {
+impl Tally {
+    /// One that knows so many minutes, and what is reported.
+    pub(super) fn over(minutes: u64) -> Self {
+        let slots = minutes.clamp(MINUTES, MOST_MINUTES) * SLOTS_A_MINUTE;
         Self {
-            slots: vec![Slot::default(); SLOTS],
+            slots: vec![Slot::default(); usize::try_from(slots).unwrap_or_default()],
         }
     }
-}
 
-impl Tally {
     pub(super) fn note(&mut self, request: &Request, now: u64) {
         let number = now / SLOT;
-        let index = usize::try_from(number % SLOTS as u64).unwrap_or_default();
+        let slots = self.slots.len().max(1) as u64;
+        let index = usize::try_from(number % slots).unwrap_or_default();
         let Some(slot) = self.slots.get_mut(index) else {
             return;
         };
@@ -64,10 +67,10 @@ impl Tally {
         }
     }
 
-    /// The window up to now.
-    pub(super) fn sum(&self, now: u64) -> Sum {
+    /// The minutes up to now.
+    pub(super) fn sum(&self, now: u64, minutes: u64) -> Sum {
         let newest = now / SLOT;
-        let oldest = (newest + 1).saturating_sub(SLOTS as u64);
+        let oldest = (newest + 1).saturating_sub(minutes.saturating_mul(SLOTS_A_MINUTE));
         let mut sum = Sum::default();
         let recent = |slot: &&Slot| (oldest..=newest).contains(&slot.number);
         for slot in self.slots.iter().filter(recent) {
@@ -122,32 +125,36 @@ mod tests {
 
     #[test]
     fn what_is_older_than_the_window_is_forgotten() {
-        let mut tally = Tally::default();
-        let start = 1_800_000_000;
-        for second in 0..2 * WINDOW {
-            tally.note(&request(200, 0.002), start + second);
+        for minutes in [MINUTES, MOST_MINUTES] {
+            let window = minutes * 60;
+            let mut tally = Tally::over(minutes);
+            let start = 1_800_000_000;
+            for second in 0..2 * window {
+                tally.note(&request(200, 0.002), start + second);
+            }
+            let end = start + 2 * window - 1;
+            assert_eq!(tally.sum(end, minutes).requests(), window);
+            assert_eq!(tally.sum(end, 2).requests(), 120);
+            assert_eq!(tally.sum(end + SLOT, minutes).requests(), window - SLOT);
+            assert_eq!(tally.sum(end + window, minutes).requests(), 0);
+            // A slot that is used again starts anew.
+            tally.note(&request(503, 9.0), end + window);
+            let sum = tally.sum(end + window, minutes);
+            assert_eq!((sum.requests(), sum.failures()), (1, 1));
+            // A clock that was set back counts nothing twice.
+            assert_eq!(tally.sum(start, minutes).requests(), 0);
         }
-        let end = start + 2 * WINDOW - 1;
-        assert_eq!(tally.sum(end).requests(), WINDOW);
-        assert_eq!(tally.sum(end + SLOT).requests(), WINDOW - SLOT);
-        assert_eq!(tally.sum(end + WINDOW).requests(), 0);
-        // A slot that is used again starts anew.
-        tally.note(&request(503, 9.0), end + WINDOW);
-        let sum = tally.sum(end + WINDOW);
-        assert_eq!((sum.requests(), sum.failures()), (1, 1));
-        // A clock that was set back counts nothing twice.
-        assert_eq!(tally.sum(start).requests(), 0);
     }
 
     #[test]
     fn quantiles_are_the_bounds_of_their_buckets() {
-        let mut tally = Tally::default();
+        let mut tally = Tally::over(MINUTES);
         for _ in 0..98 {
             tally.note(&request(200, 0.002), 1000);
         }
         tally.note(&request(200, 0.3), 1000);
         tally.note(&request(200, 60.0), 1000);
-        let sum = tally.sum(1000);
+        let sum = tally.sum(1000, MINUTES);
         assert_eq!(sum.quantile(0.5), Some(0.0025));
         assert_eq!(sum.quantile(0.99), Some(0.5));
         assert_eq!(sum.quantile(1.0), None);

@@ -122,6 +122,8 @@ pub struct RunningContainer {
     pub running: bool,
     /// The image it was made from is the one the reference names now.
     pub image_is_current: bool,
+    /// What somebody changed of it since it was made, in words.
+    pub changes: Vec<String>,
     /// Something it reads has changed since it started.
     pub owes_restart: bool,
     /// Of that, only what it can read again as it runs.
@@ -153,6 +155,13 @@ impl Container {
                 Action::Update,
                 "its image changed: it is made anew, its volume stays",
             )),
+            _ if !found.changes.is_empty() => Some(Change::new(
+                Action::Update,
+                format!(
+                    "{}: it is made anew, its volume stays",
+                    found.changes.join(", ")
+                ),
+            )),
             _ if !found.running => Some(Change::new(Action::Restart, "not running")),
             _ if found.owes_restart => {
                 Some(Change::new(Action::Restart, "its configuration changed"))
@@ -163,5 +172,30 @@ impl Container {
             )),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_of_somebody_elses_is_not_taken_without_leave() {
+        let volume = Volume {
+            name: "data".into(),
+            stack: "counter".into(),
+        };
+        let found = |stack: Option<&str>, claim| {
+            let state = VolumeState::Present {
+                stack: stack.map(str::to_owned),
+            };
+            volume.compare(&state, claim).map(|change| change.conflict)
+        };
+        assert_eq!(found(Some("counter"), Claim::Foreign), None);
+        assert_eq!(found(None, Claim::Foreign), Some(true));
+        assert_eq!(found(None, Claim::Adopted), Some(false));
+        // Not even then: the other stack uses it.
+        assert_eq!(found(Some("shop"), Claim::Adopted), Some(true));
+        assert_eq!(found(Some("shop"), Claim::Ours), Some(true));
     }
 }

@@ -8,6 +8,8 @@ pub enum Mend {
     Image,
     /// It is gone: make it.
     Create,
+    /// It is there with other settings, or of another image: make it anew.
+    Renew,
     /// It is stopped: start it.
     Start,
     /// It runs and does not answer: restart it.
@@ -16,13 +18,20 @@ pub enum Mend {
 
 impl Mend {
     /// All of them, first to last.
-    pub const ALL: [Self; 4] = [Self::Image, Self::Create, Self::Start, Self::Answer];
+    pub const ALL: [Self; 5] = [
+        Self::Image,
+        Self::Create,
+        Self::Renew,
+        Self::Start,
+        Self::Answer,
+    ];
 
     /// What failed, or is to be done.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Image => "image",
             Self::Create => "create",
+            Self::Renew => "renew",
             Self::Start => "start",
             Self::Answer => "answer",
         }
@@ -45,6 +54,8 @@ pub enum Sight {
     Restarting,
     /// There, and does not run.
     Stopped,
+    /// Not as it was applied: other settings, other mounts, another image.
+    Changed,
     /// Not there.
     Missing,
     /// Not there, nor is the image to make it from.
@@ -57,13 +68,14 @@ pub enum Sight {
 
 impl Sight {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Right,
         Self::Loading,
         Self::Silent,
         Self::Unhealthy,
         Self::Restarting,
         Self::Stopped,
+        Self::Changed,
         Self::Missing,
         Self::NoImage,
         Self::Foreign,

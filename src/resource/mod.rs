@@ -24,7 +24,7 @@ pub use certificate::{Certificate, CertificateState, Origin, Signer};
 pub use change::{Action, Change, Claim, TextChange};
 pub use container::{Container, ContainerState, Mount, RunningContainer, Volume, VolumeState};
 pub use firewall::Opening;
-pub use image::Image;
+pub use image::{Image, Pin};
 pub use mend::{Mend, Sight};
 pub use nginx::{NginxState, NginxTree, Rival};
 pub use nginx_access::{AddressRule, LocationRules, Ruling};
@@ -181,7 +181,7 @@ impl Resource {
             (Self::Secret(desired), Observed::Secret(state)) => desired.compare(state),
             (Self::Htpasswd(desired), Observed::Htpasswd(state)) => desired.compare(state),
             (Self::Certificate(desired), Observed::Certificate(state)) => desired.compare(state),
-            (Self::Image(_), Observed::Image(id)) => Image::compare(id.as_deref()),
+            (Self::Image(desired), Observed::Image(id)) => desired.compare(id.as_deref()),
             (Self::Volume(desired), Observed::Volume(state)) => desired.compare(state, claim),
             (Self::Container(desired), Observed::Container(state)) => desired.compare(state, claim),
             (Self::Unit(desired), Observed::Unit(state)) => desired.compare(state, claim),

@@ -1,10 +1,11 @@
 //! `[backup]`: where a stack's backups go, when they are made, and how long they are kept.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::backup_paths::{database, directory};
 use super::tls::{Fault, fault, plain_path};
 use crate::model::{Layout, Name};
 
@@ -19,6 +20,8 @@ pub struct Backup {
     pub at: String,
     /// Directories of the owner's that are saved too.
     pub directories: Vec<PathBuf>,
+    /// SQLite databases of the owner's: a copy of one moment is saved.
+    pub sqlite: Vec<PathBuf>,
     /// How often the newest is restored to see whether it can be.
     pub drill: Interval,
 }
@@ -129,6 +132,8 @@ pub(super) struct RawBackup {
     #[serde(default)]
     directories: Vec<Spanned<String>>,
     #[serde(default)]
+    sqlite: Vec<Spanned<String>>,
+    #[serde(default)]
     drill: Interval,
 }
 
@@ -175,11 +180,20 @@ impl RawBackup {
             }
             directories.push(path);
         }
+        let mut sqlite = Vec::new();
+        for text in &self.sqlite {
+            let path = database(text, &directories)?;
+            if sqlite.contains(&path) {
+                return fault(text.span(), "named twice", "name each database once");
+            }
+            sqlite.push(path);
+        }
         Ok(Backup {
             to,
             keep,
             at,
             directories,
+            sqlite,
             drill: self.drill,
         })
     }
@@ -325,43 +339,6 @@ fn calendar(text: &Spanned<String>) -> Result<String, Fault> {
         Some(days) => format!("{days} *-*-* {time}:00"),
         None => format!("*-*-* {time}:00"),
     })
-}
-
-fn directory(text: &Spanned<String>, to: &Target) -> Result<PathBuf, Fault> {
-    let path = plain_path(text)?;
-    let depth = path
-        .components()
-        .filter(|part| matches!(part, Component::Normal(_)))
-        .count();
-    let is_systems = [
-        "/proc",
-        "/sys",
-        "/dev",
-        "/run",
-        "/tmp",
-        "/etc/tavern",
-        "/var/lib/tavern",
-        "/var/lib/docker",
-    ]
-    .iter()
-    .any(|place| path.starts_with(place) || Path::new(place).starts_with(&path));
-    if depth < 2 || is_systems {
-        return fault(
-            text.span(),
-            format!("`{}` cannot be swapped for a backup of it", path.display()),
-            "name a directory of yours, such as `/srv/uploads`",
-        );
-    }
-    if let Target::Directory(target) = to
-        && (target.starts_with(&path) || path.starts_with(target))
-    {
-        return fault(
-            text.span(),
-            "the backups would be saved into themselves",
-            "choose another `to`, outside of `directories`",
-        );
-    }
-    Ok(path)
 }
 
 #[cfg(test)]

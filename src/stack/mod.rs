@@ -5,9 +5,11 @@
 mod access;
 mod alert;
 mod backup;
+mod backup_paths;
 mod edge;
 mod edit;
 mod hash_cost;
+mod monitor;
 mod overlay;
 mod proxy;
 mod raw;
@@ -24,6 +26,7 @@ pub use alert::{Alert, Webhook, is_webhook};
 pub use backup::{Backup, Interval, Retention, Target};
 pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
 pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
+pub use monitor::LogRules;
 pub use overlay::{Edit, Overlay};
 pub use proxy::Proxy;
 pub use report::StackError;
@@ -58,6 +61,8 @@ pub struct Stack {
     pub proxy: Proxy,
     /// Who is told when something goes wrong.
     pub alert: Alert,
+    /// When something stands out in what no site answers.
+    pub monitor: LogRules,
     /// What the firewall lets in, if it is active.
     pub firewall: Vec<Opening>,
     /// Its backups, if there are to be any.
@@ -134,6 +139,8 @@ pub struct Site {
     pub websocket: bool,
     /// Response headers of the owner's, instead of or beside ours.
     pub headers: Headers,
+    /// When something stands out in its log.
+    pub monitor: LogRules,
 }
 
 /// What a site serves.
@@ -205,6 +212,8 @@ pub struct Container {
     pub name: Name,
     /// Its image.
     pub image: ImageRef,
+    /// Where the login for the image's registry is; nothing for root's own.
+    pub auth_file: Option<PathBuf>,
     /// Docker's name for its data volume.
     pub volume: String,
 }

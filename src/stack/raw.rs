@@ -1,6 +1,7 @@
 //! The file as TOML gives it. Unknown keys are errors; values are parsed by their newtypes.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -10,6 +11,7 @@ use super::alert::RawAlert;
 use super::backup::RawBackup;
 use super::edge::RawLimits;
 use super::hash_cost::RawHashCost;
+use super::monitor::RawLogRules;
 use super::proxy::RawProxy;
 use super::tls::RawTls;
 use super::{ContainerKind, Headers, Program};
@@ -37,6 +39,8 @@ pub(super) struct RawStack {
     pub(super) proxy: Option<RawProxy>,
     pub(super) backup: Option<RawBackup>,
     pub(super) alert: Option<Spanned<RawAlert>>,
+    #[serde(default)]
+    pub(super) monitor: RawLogRules,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +61,8 @@ pub(super) struct RawSite {
     #[serde(default)]
     pub(super) headers: Headers,
     pub(super) access: Option<Spanned<RawAccess>>,
+    #[serde(default)]
+    pub(super) monitor: RawLogRules,
 }
 
 /// A page of Tavern's own.
@@ -85,6 +91,7 @@ pub(super) struct RawContainer {
     pub(super) kind: ContainerKind,
     pub(super) name: Option<Spanned<Name>>,
     pub(super) image: Spanned<ImageRef>,
+    pub(super) auth_file: Option<Spanned<PathBuf>>,
     pub(super) volume: Option<Spanned<String>>,
 }
 

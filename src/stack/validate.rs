@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::backup::RawBackup;
 use super::raw::{RawApp, RawContainer, RawStack};
-use super::{App, Container, Limits, Opening, Stack, StackError};
+use super::{App, Container, Limits, LogRules, Opening, Stack, StackError};
 use crate::model::{HostPattern, Layout, Name};
 
 /// A stack file larger than this is a mistake.
@@ -109,7 +109,8 @@ impl Validation<'_> {
         let ports = self.ports(raw.ports)?;
         let limits = self.limits(raw.limits, Limits::default())?;
         let error_pages = self.error_pages(raw.error_pages)?;
-        let sites = self.sites(raw.site, &raw.hosts, &apps, limits)?;
+        let monitor = self.log_rules(raw.monitor, LogRules::default())?;
+        let sites = self.sites(raw.site, &raw.hosts, &apps, (limits, monitor))?;
         let proxy = self.proxy(raw.proxy)?;
         let alert = self.alert(raw.alert)?;
         let tls = match raw.tls.checked(&raw.hosts) {
@@ -134,6 +135,7 @@ impl Validation<'_> {
             proxy,
             backup,
             alert,
+            monitor,
             firewall: raw
                 .firewall
                 .allow
@@ -258,11 +260,30 @@ impl Validation<'_> {
                 );
             }
         };
+        let hidden = ["/root", "/home", "/tmp", "/var/tmp", "/run/user"];
+        let auth_file = match raw.auth_file {
+            None => None,
+            Some(path)
+                if path.get_ref().is_absolute()
+                    && !hidden.iter().any(|dir| path.get_ref().starts_with(dir)) =>
+            {
+                Some(path.into_inner())
+            }
+            Some(path) => {
+                return self.fault(
+                    path.span(),
+                    "not a place where tavernd finds a login",
+                    "a full path, such as `/etc/tavern/credentials/registry.json`, and not below a home or `/tmp`; \
+                     what `docker login` wrote for root is found without this",
+                );
+            }
+        };
         Ok(Container {
             role,
             kind: raw.kind,
             name,
             image: raw.image.into_inner(),
+            auth_file,
             volume,
         })
     }

@@ -17,6 +17,8 @@ pub const WAVERS: usize = 5;
 pub const WAVERS_WITHIN: Second = 3600;
 /// Without a change for so long, it wavers no more.
 pub const STILL: Second = 1800;
+/// Missing in so many rounds in a row, a probe is asked no more.
+pub const MISSED: u32 = 5;
 
 /// What is known of one probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +36,14 @@ pub struct Track {
     /// Another answer, and how often in a row.
     other: Option<(Verdict, u32)>,
     changes: Vec<Second>,
+    /// Rounds in a row that said nothing of it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    missed: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// All that is known.
@@ -107,15 +117,27 @@ pub fn plain(verdict: Verdict) -> Verdict {
     }
 }
 
+fn gravity(finding: &Finding) -> u8 {
+    match plain(finding.verdict) {
+        Verdict::Healthy | Verdict::Note => 0,
+        Verdict::Unknown => 1,
+        Verdict::Unhealthy => 2,
+    }
+}
+
 impl Health {
     /// Takes in a round of answers; gives what is news.
     pub fn take(&mut self, findings: &[Finding], now: Second) -> Vec<News> {
         let mut news = Vec::new();
-        let mut seen = Vec::new();
+        // Two answers of one name: the worse one speaks.
+        let mut worst: BTreeMap<String, &Finding> = BTreeMap::new();
         for finding in findings {
-            let key = key(finding);
-            // Two answers of one name: the worse one speaks.
-            let verdict = plain(finding.verdict);
+            let speaks = worst.entry(key(finding)).or_insert(finding);
+            if gravity(finding) > gravity(speaks) {
+                *speaks = finding;
+            }
+        }
+        for (key, finding) in &worst {
             let track = self.tracks.entry(key.clone()).or_insert_with(|| Track {
                 subject: key.clone(),
                 verdict: Verdict::Healthy,
@@ -124,14 +146,17 @@ impl Health {
                 wavers: false,
                 other: None,
                 changes: Vec::new(),
+                missed: 0,
             });
-            if !seen.contains(&key) {
-                news.extend(track.take(verdict, &finding.reason, now));
-                seen.push(key);
-            }
+            track.missed = 0;
+            news.extend(track.take(plain(finding.verdict), &finding.reason, now));
         }
-        // A probe that is asked no more has nothing to say.
-        self.tracks.retain(|key, _| seen.contains(key));
+        // Missing once, it may be back in a minute, and its recovery is still to be told. Asked no more, it has
+        // nothing to say.
+        self.tracks.retain(|key, track| {
+            track.missed += u32::from(!worst.contains_key(key));
+            track.missed < MISSED
+        });
         news
     }
 }
@@ -255,9 +280,52 @@ mod tests {
         for minute in 0..5 {
             assert_eq!(health.take(&[finding(Verdict::Note)], minute * 60), []);
         }
-        assert_eq!(health.tracks.len(), 1);
-        health.take(&[], 600);
+        for _ in 0..MISSED {
+            assert_eq!(health.tracks.len(), 1);
+            health.take(&[], 600);
+        }
         assert!(health.tracks.is_empty());
+    }
+
+    #[test]
+    fn the_recovery_of_a_probe_that_was_missing_for_a_round_is_told() {
+        let mut health = Health::default();
+        for minute in 0..2 {
+            health.take(&[finding(Verdict::Unhealthy)], minute * 60);
+        }
+        for minute in 2..10 {
+            // Every other round says nothing of it: it is not forgotten.
+            assert_eq!(health.take(&[], minute * 120), []);
+            health.take(&[finding(Verdict::Unhealthy)], minute * 120 + 60);
+        }
+        health.take(&[], 2000);
+        health.take(&[finding(Verdict::Healthy)], 2060);
+        let news = health.take(&[finding(Verdict::Healthy)], 2120);
+        assert!(
+            matches!(
+                news[..],
+                [News::Changed {
+                    to: Verdict::Healthy,
+                    ..
+                }]
+            ),
+            "{news:?}"
+        );
+    }
+
+    #[test]
+    fn of_two_answers_of_one_name_the_worse_one_speaks() {
+        let (good, unclear, bad) = (Verdict::Healthy, Verdict::Unknown, Verdict::Unhealthy);
+        for answers in [[good, bad], [bad, good], [unclear, bad], [bad, unclear]] {
+            let answers = answers.map(finding);
+            let mut health = Health::default();
+            assert_eq!(health.take(&answers, 0), []);
+            let news = health.take(&answers, 60);
+            let [News::Changed { to, reason, .. }] = &news[..] else {
+                panic!("{news:?}");
+            };
+            assert_eq!((*to, reason.as_str()), (bad, "it is unhealthy"));
+        }
     }
 
     proptest! {

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
+use super::cause::Cause;
 use super::metrics;
 use super::notify::Notify;
 use super::picture::{KeptContainer, Picture};
 use super::scribe;
-use super::step::{Effect, Event, Moment, Phase, Saying, State, step};
+use super::step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
 use super::watch;
-use super::work::{self, Done, Work};
+use super::work::{self, Done, Order, Work};
 use crate::engine::{Engine, EngineError, Holds, Silent};
 use crate::host::{ContainerEvent, Host, HostError};
 use crate::resource::{Container, Resource};
@@ -42,13 +43,18 @@ struct Kept {
     container: Container,
     state: State,
     wake: Option<Moment>,
-    /// The work under way, and since when.
-    work: Option<(Work, Moment)>,
+    /// The number of the work under way, and since when.
+    work: Option<(u64, Moment)>,
     look_again: bool,
     since: String,
     mends: u64,
     error: Option<String>,
+    /// Why its process ended last, in words, until it is well again.
+    cause: Option<String>,
 }
+
+/// Begins a piece of work, whose end is a message.
+type Begin = fn(&Arc<Host>, Order, Sender<Message>) -> Result<(), HostError>;
 
 /// The supervisor.
 pub struct Keeper {
@@ -56,9 +62,13 @@ pub struct Keeper {
     begun: Instant,
     kept: BTreeMap<String, Kept>,
     holds: Holds,
-    receipt: Option<Vec<u8>>,
+    /// As it was read last; nothing before the first time.
+    receipt: Option<Option<Vec<u8>>>,
     picture: Picture,
     notify: Notify,
+    /// How many pieces of work were begun.
+    works: u64,
+    begin: Begin,
     to: Sender<Message>,
     from: Receiver<Message>,
 }
@@ -79,6 +89,8 @@ impl Keeper {
                 ..Picture::default()
             },
             notify: Notify::default(),
+            works: 0,
+            begin: work::begin,
             to,
             from,
         }
@@ -164,9 +176,27 @@ impl Keeper {
         let Some(kept) = self.kept.get_mut(&done.name) else {
             return;
         };
-        kept.work = None;
+        // A mend may have begun meanwhile.
+        if kept.work.is_some_and(|(number, _)| number == done.number) {
+            kept.work = None;
+        }
+        if done.event == Event::Mended(Mended::Done) {
+            kept.mends += 1;
+        }
         if let Some(error) = done.error {
             kept.error = Some(error);
+        }
+        if let Some(cause) = done.cause {
+            let text = cause.describe(&kept.container);
+            if matches!(cause, Cause::DamagedData(_)) && kept.cause.as_ref() != Some(&text) {
+                error!(
+                    container = done.name,
+                    state = "damaged",
+                    "container {}: {text}",
+                    done.name
+                );
+            }
+            kept.cause = Some(text);
         }
         self.handle(&done.name, done.event);
         let looks_again = self
@@ -187,10 +217,10 @@ impl Keeper {
         }
         let path = engine.layout.state.join("receipt.json");
         let bytes = self.host.files.read(&path).unwrap_or_default();
-        if self.receipt != bytes || self.kept.is_empty() {
+        if self.receipt.as_ref() != Some(&bytes) {
             match engine.containers() {
                 Ok(containers) => {
-                    self.receipt = bytes;
+                    self.receipt = Some(bytes);
                     self.keep(containers);
                 }
                 Err(error) => report("the receipt cannot be read", &error),
@@ -217,6 +247,7 @@ impl Keeper {
                         since: self.host.clock.now_text(),
                         mends: 0,
                         error: None,
+                        cause: None,
                     };
                     self.kept.insert(name.clone(), kept);
                     self.look(&name);
@@ -278,12 +309,22 @@ impl Keeper {
             kept.look_again = true;
             return;
         }
-        kept.work = Some((work, now));
-        let begun = work::begin(&self.host, kept.container.clone(), work, self.to.clone());
-        if let Err(error) = begun {
-            kept.work = None;
-            kept.wake = Some(now + Duration::from_secs(1));
-            warn!(%error, container = name, "cannot be looked at");
+        self.works += 1;
+        kept.work = Some((self.works, now));
+        let order = Order {
+            number: self.works,
+            container: kept.container.clone(),
+            work,
+        };
+        let Err(error) = (self.begin)(&self.host, order, self.to.clone()) else {
+            return;
+        };
+        kept.work = None;
+        warn!(%error, container = name, "cannot be looked at");
+        match work {
+            Work::Look => kept.wake = Some(now + Duration::from_secs(1)),
+            // It waits for the end of its mend.
+            Work::Mend(_) => self.handle(name, Event::Mended(Mended::Busy)),
         }
     }
 
@@ -299,17 +340,16 @@ impl Keeper {
         }
         if matches!(state.phase, Phase::Up { .. }) {
             kept.error = None;
+            // Until it has been up for long enough, it may end for the same reason.
+            if !state.is_crash_loop {
+                kept.cause = None;
+            }
         }
         kept.state = state;
         for effect in effects {
             match effect {
                 Effect::Look => self.look(name),
-                Effect::Mend(mend) => {
-                    if let Some(kept) = self.kept.get_mut(name) {
-                        kept.mends += 1;
-                    }
-                    self.begin(name, Work::Mend(mend));
-                }
+                Effect::Mend(mend) => self.begin(name, Work::Mend(mend)),
                 Effect::WakeAt(at) => {
                     if let Some(kept) = self.kept.get_mut(name) {
                         kept.wake = Some(at);
@@ -323,6 +363,7 @@ impl Keeper {
     fn say(&self, name: &str, saying: Saying) {
         let kept = self.kept.get(name);
         let why = kept.and_then(|kept| kept.error.clone()).unwrap_or_default();
+        let cause = kept.and_then(|kept| kept.cause.clone()).unwrap_or_default();
         let container = name;
         match saying {
             Saying::Down(mend) => warn!(
@@ -342,6 +383,7 @@ impl Keeper {
             Saying::CrashLoop => error!(
                 container,
                 state = "crash-loop",
+                error = cause,
                 "container {name} crashes again and again: `docker logs {name}` says why"
             ),
             Saying::CrashLoopOver => {
@@ -393,6 +435,7 @@ impl Kept {
             mends: self.mends,
             crash_loop: self.state.is_crash_loop,
             error: self.error.clone(),
+            cause: self.cause.clone(),
         }
     }
 }
@@ -400,6 +443,7 @@ impl Kept {
 fn doing(mend: &str) -> &'static str {
     match mend {
         "image" => "it and its image are gone; both are brought back",
+        "renew" => "somebody changed its settings; it is made anew, on its own volume",
         "create" => "it is gone; it is made again, on its own volume",
         "start" => "it is stopped; it is started",
         _ => "it does not answer; it is restarted",
@@ -409,3 +453,7 @@ fn doing(mend: &str) -> &'static str {
 fn report(what: &str, error: &EngineError) {
     error!(%error, "{what}");
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

@@ -4,8 +4,10 @@
 //! events, looks at containers, the clock, holds; and carries out what it asks for, through the engine.
 
 mod alert;
+mod cause;
 mod chronicle;
 mod health;
+mod history;
 mod keeper;
 mod metrics;
 mod notify;
@@ -16,10 +18,12 @@ mod send;
 mod snapshot;
 mod step;
 mod store;
+mod traffic;
 mod watch;
 mod work;
 
 pub use alert::{Message, Outbox};
+pub use cause::Cause;
 pub use chronicle::{Chronicle, Counted, Told};
 pub use health::{Health, News, Track};
 pub use keeper::Keeper;
@@ -29,3 +33,4 @@ pub use send::{Sent, hostname, send};
 pub use snapshot::{Backup, Certificate, Generation, Probe, Site, Snapshot, Survey};
 pub use step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
 pub use store::{DAYS, Day, Store, StoreError};
+pub use traffic::traffic;

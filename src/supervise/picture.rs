@@ -39,6 +39,9 @@ pub struct KeptContainer {
     /// Why the last mend failed, until it is well again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Why its process ended last, until it is well again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 impl KeptContainer {
@@ -53,8 +56,8 @@ impl KeptContainer {
             1 => text.push_str(", mended once"),
             times => text.push_str(&format!(", mended {times} times")),
         }
-        if let Some(error) = &self.error {
-            text.push_str(&format!("\n             {error}"));
+        for why in [&self.error, &self.cause].into_iter().flatten() {
+            text.push_str(&format!("\n             {why}"));
         }
         text
     }

@@ -7,12 +7,13 @@ use tracing::{error, info, warn};
 
 use super::chronicle::Chronicle;
 use super::health::{Health, News, Second, key, plain};
+use super::history::{Book, History};
 use super::picture::Picture;
-use super::send::alert;
-use super::store::{Day, Store, StoreError};
+use super::send::{deliver, post_out};
+use super::store::{Day, StoreError};
+use super::traffic::{self, traffic};
 use crate::check::{Finding, Report, Verdict};
 use crate::engine::{Engine, EngineError};
-use crate::host::HostError;
 use crate::model::Mode;
 use crate::resource::Owner;
 use crate::stack::Stack;
@@ -23,12 +24,6 @@ pub enum RecordError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The machine.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// The engine.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
 }
 
 /// What came of a round.
@@ -45,28 +40,10 @@ fn picture(engine: &Engine<'_>) -> PathBuf {
     engine.layout.state.join("health/now.json")
 }
 
-fn path(engine: &Engine<'_>) -> PathBuf {
-    engine.layout.state.join("health/history.redb")
-}
-
 /// How each probe is, by the last round; nothing if there was none.
 pub fn last(engine: &Engine<'_>) -> Option<Health> {
     let bytes = engine.host.files.read(&picture(engine)).ok()??;
     serde_json::from_slice(&bytes).ok()
-}
-
-/// Opens the history. A damaged one is kept beside a new one.
-fn open(engine: &Engine<'_>) -> Result<Store, RecordError> {
-    let path = path(engine);
-    let error = match Store::open(&path) {
-        Ok(store) => return Ok(store),
-        Err(error) if !error.is_damage() => return Err(error.into()),
-        Err(error) => error,
-    };
-    let kept = path.with_extension("redb.damaged");
-    warn!(%error, "the history of health cannot be read: it is kept as {}, and begun anew", kept.display());
-    engine.host.files.rename(&path, &kept)?;
-    Ok(Store::open(&path)?)
 }
 
 /// Writes a round down, tells the journal what is news, and after a reboot whether the host is as it was applied.
@@ -80,41 +57,45 @@ pub fn record(
 ) -> Result<Round, RecordError> {
     let mut findings = report.findings.clone();
     findings.extend(of_the_supervisor(engine));
-    let store = open(engine)?;
-    let (mut health, booted) = store.load()?;
+    // What happens on the sites; the host's own state is in the others.
+    let mut all = findings.clone();
+    let own = engine.host.net.addresses();
+    all.extend(traffic::findings(traffic(engine).as_ref(), stacks, &own));
+    let mut history = History::of(engine);
+    let mut book = history.read();
     let now = engine.host.clock.now().unix_timestamp();
-    let mut news = health.take(&findings, now);
-    let mut boot = engine.host.clock.uptime()?.boot;
-    if let Some(booted) = booted
-        && booted != boot
-    {
-        match self_test(engine, &findings)? {
-            Tested::NotNow => boot = booted,
-            Tested::Passed => {}
-            Tested::Failed(text) => news.push(News::SelfTest { text }),
-        }
-    }
-    store.save(&health, &answers(&findings), &boot, day(now))?;
-    let bytes = serde_json::to_vec(&health).unwrap_or_default();
+    let mut news = book.health.take(&all, now);
+    news.extend(self_test_of_this_boot(engine, &mut book, &findings));
+    post_out(stacks, &news, &mut book.outboxes);
+    // What is news is safe, or in memory, before anybody is told.
+    let today = day(now);
+    history.save(&book, &answers(&all), today);
+    let bytes = serde_json::to_vec(&book.health).unwrap_or_default();
     let (files, mode) = (&engine.host.files, Mode(0o600));
-    files.write(&picture(engine), &bytes, mode, &Owner::root())?;
+    if let Err(error) = files.write(&picture(engine), &bytes, mode, &Owner::root()) {
+        warn!(%error, "`tavernctl status` shows an older round");
+    }
     for one in &news {
         tell(one);
     }
-    let mut days = store.days()?;
-    // Those that are asked no more are forgotten by the store in time; nobody is shown them.
-    days.retain(|probe, _| health.tracks.contains_key(probe));
     let mut chronicle = Chronicle::read(engine).unwrap_or_default();
-    chronicle.advance(day(now), days, &news, now);
-    chronicle.write(engine)?;
-    // Last: whoever is slow to take it holds up nothing else.
-    let mut outboxes = store.outboxes()?;
-    let before = outboxes.clone();
-    alert(engine, stacks, &news, &mut outboxes, now);
-    if outboxes != before {
-        store.save_outboxes(&outboxes)?;
+    // Those that are asked no more are forgotten by the store in time; nobody is shown them.
+    let days = history.days().map(|mut days| {
+        days.retain(|probe, _| book.health.tracks.contains_key(probe));
+        days
+    });
+    chronicle.advance(today, days, &news, now);
+    if let Err(error) = chronicle.write(engine) {
+        warn!(%error, "the status page shows an older round");
     }
-    Ok(Round { news, health })
+    deliver(engine.host, stacks, &mut book, now, |book| {
+        history.save(book, &[], today);
+    });
+    history.outcome()?;
+    Ok(Round {
+        news,
+        health: book.health,
+    })
 }
 
 /// Days since 1970.
@@ -158,20 +139,62 @@ fn of_the_supervisor(engine: &Engine<'_>) -> Vec<Finding> {
         format!("watches since {}", picture.since),
     )];
     for kept in picture.containers {
-        let (verdict, reason) = match (&kept.error, kept.crash_loop) {
-            (_, true) => (
+        let (verdict, reason) = match (&kept.error, &kept.cause, kept.crash_loop) {
+            (_, Some(cause), true) => (
+                Verdict::Unhealthy,
+                format!("it crashes again and again: {cause}"),
+            ),
+            (_, None, true) => (
                 Verdict::Unhealthy,
                 format!(
                     "it crashes again and again: `docker logs {}` says why",
                     kept.name
                 ),
             ),
-            (Some(error), false) => (Verdict::Unhealthy, error.clone()),
-            (None, false) => (Verdict::Healthy, kept.describe()),
+            (Some(error), _, false) => (Verdict::Unhealthy, error.clone()),
+            // It may be up again by now.
+            (None, Some(cause), false) if kept.phase != "up" => (Verdict::Unhealthy, cause.clone()),
+            (None, _, false) => (of_a_phase(&kept.phase), kept.describe()),
         };
         findings.push(finding(format!("keeping {}", kept.name), verdict, reason));
     }
     findings
+}
+
+/// A container that nothing is said against may still not be there.
+fn of_a_phase(phase: &str) -> Verdict {
+    match phase {
+        "up" | "settling" | "held" => Verdict::Healthy,
+        "unseen" | "no_docker" => Verdict::Unknown,
+        _ => Verdict::Unhealthy,
+    }
+}
+
+/// Compares the host once after each boot, and notes that it did.
+fn self_test_of_this_boot(
+    engine: &Engine<'_>,
+    book: &mut Book,
+    findings: &[Finding],
+) -> Option<News> {
+    let boot = match engine.host.clock.uptime() {
+        Ok(uptime) => uptime.boot,
+        Err(error) => {
+            warn!(%error, "whether the host has booted is not known");
+            return None;
+        }
+    };
+    let tested = match &book.boot {
+        Some(booted) if *booted != boot => self_test(engine, findings),
+        _ => Tested::Passed,
+    };
+    if let Tested::NotNow = tested {
+        return None;
+    }
+    book.boot = Some(boot);
+    match tested {
+        Tested::Failed(text) => Some(News::SelfTest { text }),
+        _ => None,
+    }
 }
 
 /// What came of the comparison after a boot.
@@ -184,17 +207,22 @@ enum Tested {
 }
 
 /// Compares the host with its generation, once after each boot.
-fn self_test(engine: &Engine<'_>, findings: &[Finding]) -> Result<Tested, RecordError> {
+fn self_test(engine: &Engine<'_>, findings: &[Finding]) -> Tested {
     let drift = match engine.drift() {
         Ok(drift) => drift,
         // Another run is at work, or one was cut off by the reboot: that comes first.
         Err(error @ (EngineError::Locked { .. } | EngineError::NotReady { .. })) => {
             warn!(%error, state = "self-test", "the self-test after the reboot waits");
-            return Ok(Tested::NotNow);
+            return Tested::NotNow;
         }
-        Err(error) => return Err(error.into()),
+        // Docker may be down: that is what people are to know.
+        Err(error) => {
+            return failed(format!(
+                "after the reboot the host could not be compared: {error}"
+            ));
+        }
     };
-    let generation = engine.receipt()?.generation;
+    let generation = engine.receipt().unwrap_or_default().generation;
     let ill = findings.iter();
     let ill = ill.filter(|finding| plain(finding.verdict) != Verdict::Healthy);
     let ill: Vec<String> = ill.map(key).collect();
@@ -204,7 +232,7 @@ fn self_test(engine: &Engine<'_>, findings: &[Finding]) -> Result<Tested, Record
             outcome = "passed",
             "after the reboot all is as generation {generation} made it, and healthy"
         );
-        return Ok(Tested::Passed);
+        return Tested::Passed;
     }
     let drift: Vec<String> = drift
         .iter()
@@ -214,13 +242,16 @@ fn self_test(engine: &Engine<'_>, findings: &[Finding]) -> Result<Tested, Record
         [] => String::new(),
         names => format!("; {what}: {}", names.join(", ")),
     };
-    let text = format!(
+    failed(format!(
         "after the reboot not all is as generation {generation} made it{}{}",
         list("differs", &drift),
         list("not healthy", &ill)
-    );
+    ))
+}
+
+fn failed(text: String) -> Tested {
     error!(state = "self-test", outcome = "failed", "{text}");
-    Ok(Tested::Failed(text))
+    Tested::Failed(text)
 }
 
 fn tell(news: &News) {
@@ -256,3 +287,7 @@ fn tell(news: &News) {
         ),
     }
 }
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::mpsc::channel;
 
 use tracing::error;
 
 use super::alert::{Message, Outbox};
 use super::health::{News, Second};
-use crate::engine::Engine;
-use crate::host::{HostError, Invocation, post};
+use super::history::Book;
+use crate::host::{Host, HostError, Invocation, post};
 use crate::resource::PathState;
 use crate::stack::{Alert, Stack, Webhook, is_webhook};
 
@@ -23,19 +24,42 @@ pub struct Sent {
     pub outcome: Result<(), HostError>,
 }
 
-/// Tells each stack's people what is news for them: its own, and what is the whole host's. What reached nobody is
-/// tried again by the next round.
-pub(super) fn alert(
-    engine: &Engine<'_>,
-    stacks: &[Stack],
-    news: &[News],
-    outboxes: &mut BTreeMap<String, Outbox>,
-    now: Second,
-) {
-    let with_alert = || stacks.iter().filter(|stack| !stack.alert.is_silent());
-    outboxes.retain(|name, _| with_alert().any(|stack| stack.name.as_str() == name));
-    for stack in with_alert() {
-        let outbox = outboxes.entry(stack.name.to_string()).or_default();
+/// A way to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Webhook,
+    Mail,
+    Program,
+}
+
+impl Way {
+    fn all(alert: &Alert) -> impl Iterator<Item = Self> {
+        let named = [
+            (Self::Webhook, alert.webhook.is_some()),
+            (Self::Mail, !alert.mail.is_empty()),
+            (Self::Program, !alert.program.is_empty()),
+        ];
+        named
+            .into_iter()
+            .filter_map(|(way, is_named)| is_named.then_some(way))
+    }
+
+    /// The name of its outbox: what one way took, another may still owe.
+    fn outbox(self, stack: &Stack) -> String {
+        let way = match self {
+            Self::Webhook => "webhook",
+            Self::Mail => "mail",
+            Self::Program => "program",
+        };
+        format!("{}/{way}", stack.name)
+    }
+}
+
+/// Puts what is news into the outboxes of whom it concerns: a stack's people hear of their own, and of the whole
+/// host.
+pub(super) fn post_out(stacks: &[Stack], news: &[News], outboxes: &mut BTreeMap<String, Outbox>) {
+    let before = std::mem::take(outboxes);
+    for stack in stacks {
         let is_others = |one: &&News| {
             let of = |other: &Stack| one.subject().starts_with(&format!("{}: ", other.name));
             stacks
@@ -43,24 +67,63 @@ pub(super) fn alert(
                 .any(|other| other.name != stack.name && of(other))
         };
         let own: Vec<News> = news.iter().filter(|one| !is_others(one)).cloned().collect();
-        outbox.take(&own);
-        let Some(message) = outbox.due(&hostname(), now) else {
-            continue;
-        };
-        let ways = send(engine, &stack.alert, &message);
-        for Sent { way, outcome } in &ways {
-            if let Err(why) = outcome {
-                error!(
+        for way in Way::all(&stack.alert) {
+            let name = way.outbox(stack);
+            // Until now there was one for all ways of a stack.
+            let earlier = before.get(&name).or(before.get(stack.name.as_str()));
+            let mut outbox = earlier.cloned().unwrap_or_default();
+            outbox.take(&own);
+            outboxes.insert(name, outbox);
+        }
+    }
+}
+
+/// Sends what is due, over all ways at once: a slow one holds up no other, and each has a limit of its own. What was
+/// taken is noted at once; what was not is tried again by the next round.
+pub(super) fn deliver(
+    host: &Host,
+    stacks: &[Stack],
+    book: &mut Book,
+    now: Second,
+    mut note: impl FnMut(&Book),
+) {
+    let name = hostname();
+    let (to, done) = channel();
+    std::thread::scope(|scope| {
+        for stack in stacks {
+            for way in Way::all(&stack.alert) {
+                let outbox = way.outbox(stack);
+                let waiting = book.outboxes.get(&outbox);
+                let Some(message) = waiting.and_then(|outbox| outbox.due(&name, now)) else {
+                    continue;
+                };
+                let to = to.clone();
+                let begun = std::thread::Builder::new().spawn_scoped(scope, move || {
+                    let sent = send_by(host, &stack.alert, way, &message);
+                    let _ = to.send((outbox, stack, sent));
+                });
+                if let Err(error) = begun {
+                    error!(state = "alert", %error, "an alert of stack {} was not sent", stack.name);
+                }
+            }
+        }
+        drop(to);
+        for (outbox, stack, Sent { way, outcome }) in done {
+            match outcome {
+                Ok(()) => {
+                    if let Some(outbox) = book.outboxes.get_mut(&outbox) {
+                        outbox.sent(now);
+                    }
+                    note(book);
+                }
+                Err(why) => error!(
                     state = "alert",
                     error = %why,
                     "an alert of stack {} was not taken: {way}", stack.name
-                );
+                ),
             }
         }
-        if ways.iter().any(|sent| sent.outcome.is_ok()) {
-            outbox.sent(now);
-        }
-    }
+    });
 }
 
 /// The host's own name.
@@ -71,33 +134,40 @@ pub fn hostname() -> String {
 }
 
 /// Sends a message over every way.
-pub fn send(engine: &Engine<'_>, alert: &Alert, message: &Message) -> Vec<Sent> {
-    let mut ways = Vec::new();
-    if let Some(webhook) = &alert.webhook {
-        ways.push(Sent {
-            way: "webhook".to_owned(),
-            outcome: address(engine, webhook).and_then(|url| post(&url, message.slack())),
-        });
-    }
-    if !alert.mail.is_empty() {
-        ways.push(Sent {
-            way: format!("mail to {}", alert.mail.join(", ")),
-            outcome: mail(engine, &alert.mail, message),
-        });
-    }
-    if let Some((program, arguments)) = alert.program.split_first() {
-        let json = serde_json::to_vec(message).unwrap_or_default();
-        let invocation = Invocation::new(program, arguments).input(json);
-        ways.push(Sent {
-            way: format!("program {program}"),
-            outcome: engine.host.processes.run_ok(&invocation).map(|_| ()),
-        });
-    }
-    ways
+pub fn send(host: &Host, alert: &Alert, message: &Message) -> Vec<Sent> {
+    Way::all(alert)
+        .map(|way| send_by(host, alert, way, message))
+        .collect()
 }
 
-fn mail(engine: &Engine<'_>, to: &[String], message: &Message) -> Result<(), HostError> {
-    if !engine.host.files.exists(Path::new(SENDMAIL)) {
+fn send_by(host: &Host, alert: &Alert, way: Way, message: &Message) -> Sent {
+    match way {
+        Way::Webhook => Sent {
+            way: "webhook".to_owned(),
+            outcome: alert.webhook.as_ref().map_or(Ok(()), |webhook| {
+                address(host, webhook).and_then(|url| post(&url, message.slack()))
+            }),
+        },
+        Way::Mail => Sent {
+            way: format!("mail to {}", alert.mail.join(", ")),
+            outcome: mail(host, &alert.mail, message),
+        },
+        Way::Program => {
+            let mut words = alert.program.iter();
+            let program = words.next().map_or("", String::as_str);
+            let arguments: Vec<_> = words.collect();
+            let json = serde_json::to_vec(message).unwrap_or_default();
+            let invocation = Invocation::new(program, &arguments).input(json);
+            Sent {
+                way: format!("program {program}"),
+                outcome: host.processes.run_ok(&invocation).map(|_| ()),
+            }
+        }
+    }
+}
+
+fn mail(host: &Host, to: &[String], message: &Message) -> Result<(), HostError> {
+    if !host.files.exists(Path::new(SENDMAIL)) {
         return Err(HostError::Unexpected(format!(
             "there is no {SENDMAIL}: install a mail program, such as `msmtp-mta` or `postfix`"
         )));
@@ -106,11 +176,11 @@ fn mail(engine: &Engine<'_>, to: &[String], message: &Message) -> Result<(), Hos
     let mut arguments = vec!["-i".to_owned(), "--".to_owned()];
     arguments.extend(to.iter().cloned());
     let invocation = Invocation::new(SENDMAIL, &arguments).input(message.mail(to));
-    engine.host.processes.run_ok(&invocation).map(|_| ())
+    host.processes.run_ok(&invocation).map(|_| ())
 }
 
 /// The address of a webhook; a file of it must be root's alone.
-fn address(engine: &Engine<'_>, webhook: &Webhook) -> Result<String, HostError> {
+fn address(host: &Host, webhook: &Webhook) -> Result<String, HostError> {
     let path = match webhook {
         Webhook::Url(url) => return Ok(url.clone()),
         Webhook::File(path) => path,
@@ -120,7 +190,7 @@ fn address(engine: &Engine<'_>, webhook: &Webhook) -> Result<String, HostError> 
         content,
         mode,
         owner,
-    } = engine.host.files.state(path)?
+    } = host.files.state(path)?
     else {
         return Err(refused("there is no such file"));
     };

@@ -71,12 +71,14 @@ impl Phase {
             Self::Needs { mend, .. } => match mend {
                 Mend::Image => "needs_image",
                 Mend::Create => "needs_create",
+                Mend::Renew => "needs_renew",
                 Mend::Start => "needs_start",
                 Mend::Answer => "needs_answer",
             },
             Self::Mending { mend } => match mend {
                 Mend::Image => "mending_image",
                 Mend::Create => "mending_create",
+                Mend::Renew => "mending_renew",
                 Mend::Start => "mending_start",
                 Mend::Answer => "mending_answer",
             },
@@ -261,6 +263,7 @@ impl State {
                 self.needs(Mend::Start, at, now, effects);
             }
             Sight::Stopped => self.needs(Mend::Start, now, now, effects),
+            Sight::Changed => self.needs(Mend::Renew, now, now, effects),
             Sight::Missing => self.needs(Mend::Create, now, now, effects),
             Sight::NoImage => self.needs(Mend::Image, now, now, effects),
             Sight::Foreign => {

@@ -155,7 +155,7 @@ proptest! {
         story in stories(),
         mut world in prop::sample::select(vec![
             Sight::Right, Sight::Silent, Sight::Unhealthy, Sight::Restarting,
-            Sight::Stopped, Sight::Missing, Sight::NoImage,
+            Sight::Stopped, Sight::Changed, Sight::Missing, Sight::NoImage,
         ]),
     ) {
         let (mut now, mut state) = (Duration::ZERO, State::default());
@@ -227,6 +227,7 @@ fn recovery(world: Sight, state: State, begun: Moment) -> (Duration, u32) {
 fn each_loss_is_mended_once_and_soon() {
     for world in [
         Sight::Stopped,
+        Sight::Changed,
         Sight::Missing,
         Sight::NoImage,
         Sight::Unhealthy,

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::alert::Outbox;
-use super::health::Health;
+use super::history::Book;
 
 /// Days that are kept.
 pub const DAYS: u32 = 90;
@@ -31,6 +30,14 @@ pub struct StoreError {
 }
 
 impl StoreError {
+    pub(super) fn damage(path: &Path) -> Self {
+        let what = "it could not be read to its end".to_owned();
+        Self {
+            path: path.display().to_string(),
+            source: Box::new(redb::Error::Corrupted(what)),
+        }
+    }
+
     /// Whether it will never be read again: not a full disk, nor another process that has it.
     pub fn is_damage(&self) -> bool {
         match self.source.as_ref() {
@@ -89,47 +96,57 @@ impl Store {
         }
     }
 
-    /// How each probe was, and the boot that was.
+    /// What the last round left.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn load(&self) -> Result<(Health, Option<String>), StoreError> {
+    pub(super) fn book(&self) -> Result<Book, StoreError> {
         self.told(|| {
             let reading = self.database.begin_read()?;
             let texts = match reading.open_table(TEXTS) {
                 Ok(texts) => texts,
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Default::default()),
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Book::default()),
                 Err(error) => return Err(error.into()),
             };
             // What another version wrote is begun anew: it is known again in two rounds.
             let health = texts
                 .get(HEALTH)?
                 .and_then(|bytes| serde_json::from_slice(bytes.value()).ok());
+            let outboxes = texts
+                .get(OUTBOXES)?
+                .and_then(|bytes| serde_json::from_slice(bytes.value()).ok());
             let boot = texts
                 .get(BOOT)?
                 .map(|bytes| String::from_utf8_lossy(bytes.value()).into_owned());
-            Ok((health.unwrap_or_default(), boot))
+            Ok(Book {
+                health: health.unwrap_or_default(),
+                boot,
+                outboxes: outboxes.unwrap_or_default(),
+            })
         })
     }
 
-    /// Writes a round down, and forgets what is too old.
+    /// Writes a round down, all of it or nothing, and forgets what is too old.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn save(
+    pub(super) fn save(
         &self,
-        health: &Health,
+        book: &Book,
         answers: &[(String, Day)],
-        boot: &str,
         today: u32,
     ) -> Result<(), StoreError> {
-        let text = serde_json::to_vec(health).unwrap_or_default();
+        let health = serde_json::to_vec(&book.health).unwrap_or_default();
+        let outboxes = serde_json::to_vec(&book.outboxes).unwrap_or_default();
         self.told(|| {
             let writing = self.database.begin_write()?;
             {
                 let mut texts = writing.open_table(TEXTS)?;
-                texts.insert(HEALTH, text.as_slice())?;
-                texts.insert(BOOT, boot.as_bytes())?;
+                texts.insert(HEALTH, health.as_slice())?;
+                texts.insert(OUTBOXES, outboxes.as_slice())?;
+                if let Some(boot) = &book.boot {
+                    texts.insert(BOOT, boot.as_bytes())?;
+                }
                 let mut counts = writing.open_table(COUNTS)?;
                 for (probe, answer) in answers {
                     let key = (today, probe.as_str());
@@ -145,39 +162,6 @@ impl Store {
                 let oldest = today.saturating_sub(DAYS - 1);
                 counts.retain_in(..(oldest, ""), |_, _| false)?;
             }
-            Ok(writing.commit()?)
-        })
-    }
-
-    /// What waits to be told, by stack.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub(super) fn outboxes(&self) -> Result<BTreeMap<String, Outbox>, StoreError> {
-        self.told(|| {
-            let reading = self.database.begin_read()?;
-            let texts = match reading.open_table(TEXTS) {
-                Ok(texts) => texts,
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(BTreeMap::new()),
-                Err(error) => return Err(error.into()),
-            };
-            let outboxes = texts
-                .get(OUTBOXES)?
-                .and_then(|bytes| serde_json::from_slice(bytes.value()).ok());
-            Ok(outboxes.unwrap_or_default())
-        })
-    }
-
-    pub(super) fn save_outboxes(
-        &self,
-        outboxes: &BTreeMap<String, Outbox>,
-    ) -> Result<(), StoreError> {
-        let text = serde_json::to_vec(outboxes).unwrap_or_default();
-        self.told(|| {
-            let writing = self.database.begin_write()?;
-            writing
-                .open_table(TEXTS)?
-                .insert(OUTBOXES, text.as_slice())?;
             Ok(writing.commit()?)
         })
     }
@@ -227,6 +211,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::check::{Finding, Verdict};
+    use crate::supervise::health::Health;
 
     #[test]
     fn it_remembers_ninety_days_and_no_more() {
@@ -241,6 +226,11 @@ mod tests {
             took_ms: 1,
         };
         health.take(&[finding], 5);
+        let book = |boot: &str| Book {
+            health: health.clone(),
+            boot: Some(boot.to_owned()),
+            ..Book::default()
+        };
         let answer = |healthy, unhealthy| Day {
             healthy,
             unhealthy,
@@ -248,16 +238,16 @@ mod tests {
         };
         {
             let store = Store::open(&path).unwrap();
-            assert_eq!(store.load().unwrap(), (Health::default(), None));
+            assert_eq!(store.book().unwrap(), Book::default());
             for day in 1000..1200 {
                 let answers = [("disk /".to_owned(), answer(1, 0))];
-                store.save(&health, &answers, "boot 1", day).unwrap();
+                store.save(&book("boot 1"), &answers, day).unwrap();
             }
             let answers = [("disk /".to_owned(), answer(0, 1))];
-            store.save(&health, &answers, "boot 2", 1199).unwrap();
+            store.save(&book("boot 2"), &answers, 1199).unwrap();
         }
         let store = Store::open(&path).unwrap();
-        assert_eq!(store.load().unwrap(), (health, Some("boot 2".into())));
+        assert_eq!(store.book().unwrap(), book("boot 2"));
         let probes = store.days().unwrap();
         let days = &probes["disk /"];
         assert_eq!(days.len(), DAYS as usize);

@@ -20,6 +20,96 @@ fn debian_13_logs_are_watched() {
     the_logs_are_watched(&installed(Image::TrixiePrepared, "monitor13"));
 }
 
+/// 10,000 lines a second for a minute, as nginx writes them, with a rotation in the middle: none is lost, and what the
+/// monitor says is two seconds old at most. `TAVERN_FLOOD_SECONDS` makes a trial shorter.
+#[test]
+#[ignore = "longer: tests/full"]
+fn a_minute_of_ten_thousand_lines_a_second() {
+    let said = std::env::var("TAVERN_FLOOD_SECONDS").ok();
+    let seconds: u64 = said.map_or(60, |text| {
+        text.parse().expect("TAVERN_FLOOD_SECONDS is a number")
+    });
+    // The report looks back five minutes.
+    assert!((10..=240).contains(&seconds), "10 to 240 seconds");
+    let host = installed(Image::BookwormPrepared, "flood12");
+    // The minute's own requests would be counted with them.
+    host.ok("systemctl stop tavern-check.timer; curl -sk -o /dev/null https://localhost/");
+    host.write("/root/flood.py", FLOOD, 0o600);
+    let report = host.ok(&format!("python3 /root/flood.py {LOG} {REPORT} {seconds}"));
+    println!("note: flood: {}", report.trim());
+    let number = |name: &str| -> f64 {
+        let mut words = report.split_whitespace();
+        words
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {report}"))
+    };
+    assert!(number("lines") >= (seconds * 10_000) as f64, "{report}");
+    assert!(
+        (number("lines") - number("counted")).abs() < 0.5,
+        "{report}"
+    );
+    assert!(number("behind") <= 2.0, "{report}");
+}
+
+/// Writes the newest line of the log again and again, and compares each report with what was written by its time.
+const FLOOD: &str = r#"
+import json, os, sys, threading, time
+log, report, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
+line = open(log, 'rb').read().splitlines()[-1] + b'
+'
+site = os.path.basename(log).removesuffix('.access.json')
+def seen():
+    while True:
+        try:
+            read = json.load(open(report))
+            return read['time'], read['sites'][site]['requests']
+        except (OSError, ValueError, KeyError):
+            time.sleep(0.05)
+time.sleep(5)
+before = seen()[1]
+written, marks, behind = 0, [(time.time(), 0)], 0.0
+over = False
+def watch():
+    global behind
+    last = 0
+    while not over:
+        at, count = seen()
+        if at != last:
+            last = at
+            # When the first line was written that it has not counted.
+            missed = next((when for when, lines in marks if lines > count - before), None)
+            if missed is not None:
+                behind = max(behind, at - missed)
+        time.sleep(0.1)
+watcher = threading.Thread(target=watch)
+watcher.start()
+file = open(log, 'ab', buffering=0)
+begun = time.monotonic()
+for step in range(seconds * 20):
+    for _ in range(10):
+        file.write(line * 50)
+    written += 500
+    marks.append((time.time(), written))
+    if step == seconds * 10:
+        os.rename(log, log + '.1')
+        fresh = open(log, 'ab', buffering=0)
+        # nginx goes on with the old one until it is told.
+        for _ in range(20):
+            file.write(line * 50)
+        written += 1000
+        marks.append((time.time(), written))
+        file = fresh
+    time.sleep(max(0, begun + (step + 1) / 20 - time.monotonic()))
+took = time.monotonic() - begun
+end = time.time()
+while time.time() < end + 30 and seen()[1] - before < written:
+    time.sleep(0.1)
+time.sleep(5)
+over = True
+watcher.join()
+print(f'lines={written} counted={seen()[1] - before} seconds={took:.1f} bytes={len(line)} behind={behind:.2f}')
+"#;
+
 fn the_logs_are_watched(host: &Host) {
     who_guesses_is_named(host);
     no_line_is_lost_over_a_rotation(host);

@@ -80,3 +80,16 @@ fn another_certificate_under_a_name_is_unhealthy() {
     assert_eq!(verdict(b"own"), Verdict::Unhealthy);
     assert_eq!(verdict(b"other"), Verdict::Healthy);
 }
+
+#[test]
+fn sites_with_one_path_at_two_names_have_two_names() {
+    let text = "name = \"counter\"\nhosts = [\"a.example\", \"b.example\"]\n[tls]\nissuer = \"self-signed\"\n\
+                [[site]]\npath = \"/\"\nstatic = \"main\"\n\
+                [[site]]\npath = \"/\"\nname = \"second\"\nhost = \"b.example\"\nstatic = \"main\"\n";
+    let subjects: Vec<_> = planned(text, "")
+        .into_iter()
+        .map(|(subject, ..)| subject)
+        .filter(|subject| subject.starts_with("site "))
+        .collect();
+    assert_eq!(subjects, ["site /", "site b.example/"]);
+}

@@ -13,12 +13,15 @@ use crate::resource::{Mend, Owner, ResourceId};
 const PAGES: &str = "/var/www/web";
 const NEW: &str = "/srv/new";
 const DATA: &str = "/srv/data";
+/// In its place nothing comes.
+const GOES: &str = "/srv/data-wal";
 
 fn start() -> Rig {
     let rig = host(&first());
     install(&rig).unwrap();
     let mut machine = rig.memory.machine();
     machine.tree.plant("/srv/data/before", Node::file("before"));
+    machine.tree.plant(GOES, Node::file("of the one before"));
     drop(machine);
     rig
 }
@@ -33,7 +36,10 @@ fn exchange_by(
     count: &dyn Fn() -> Result<(), EngineError>,
     prove: &dyn Fn() -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
-    let prepare = |_: &Path, ready: &Path| {
+    let prepare = |live: &Path, ready: &Path| {
+        if live == Path::new(GOES) {
+            return Ok(());
+        }
         let files = &engine.host.files;
         files.make_directory(ready, Mode(0o755), &Owner::root())?;
         for name in ["one", "two"] {
@@ -48,7 +54,12 @@ fn exchange_by(
     };
     let exchanged = engine.exchange(&Exchange {
         what: "the restore of backup x".to_owned(),
-        places: vec![place(PAGES, false), place(NEW, false), place(DATA, true)],
+        places: vec![
+            place(PAGES, false),
+            place(NEW, false),
+            place(GOES, false),
+            place(DATA, true),
+        ],
         containers: vec!["web-redis".to_owned()],
         restarts: vec![ResourceId("unit:tavern-web-counter.service".into())],
         prepare: &prepare,
@@ -95,6 +106,7 @@ fn an_exchange_ends_or_never_was() {
             end.is_err_and(|thrown| thrown.is::<Killed>()),
             "killed at {point}"
         );
+        rig.memory.machine().revive();
         if let Err(why) = nobody_goes_on(&rig) {
             faults.push(format!("killed at {point}: {why}"));
         }

@@ -13,7 +13,7 @@ const STACK: &str = "name = \"web\"\nhosts = [\"*\"]\n[tls]\nissuer = \"self-sig
                      [container.redis]\nkind = \"redis\"\nimage = \"redis:7-alpine\"\n";
 const IMAGE: &str = "redis:7-alpine";
 
-fn installed() -> (Rig, Container) {
+pub(super) fn installed() -> (Rig, Container) {
     let rig = Rig::new(MemoryHost::prepared());
     rig.declare(&Files::from([("web".to_owned(), STACK.to_owned())]));
     rig.install(None).unwrap();
@@ -24,7 +24,7 @@ fn installed() -> (Rig, Container) {
 /// What can happen to a container, by its name.
 type Loss = (&'static str, fn(&Rig, &str), Sight);
 
-const LOSSES: [Loss; 4] = [
+const LOSSES: [Loss; 5] = [
     (
         "stopped",
         |rig, name| {
@@ -55,9 +55,18 @@ const LOSSES: [Loss; 4] = [
         |rig, name| {
             let mut machine = rig.memory.machine();
             machine.containers.remove(name);
-            machine.images.remove(IMAGE);
+            machine.images.clear();
         },
         Sight::NoImage,
+    ),
+    (
+        "changed",
+        |rig, name| {
+            let mut machine = rig.memory.machine();
+            let changed = &mut machine.containers.get_mut(name).unwrap().changed;
+            changed.push("memory is 6 instead of 512".into());
+        },
+        Sight::Changed,
     ),
 ];
 

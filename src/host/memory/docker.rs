@@ -1,10 +1,12 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use super::registry::id_of;
 use super::tree::Node;
 use super::{Machine, MemoryHost};
 use crate::host::{
-    ContainerEvent, ContainerSpec, Docker, FoundContainer, FoundVolume, HostError, Outcome,
+    ContainerEvent, ContainerSpec, Docker, FoundContainer, FoundImage, FoundVolume, HostError,
+    Outcome, RegistryLogin,
 };
 use crate::model::ImageRef;
 use crate::resource::Mount;
@@ -16,11 +18,13 @@ pub(crate) struct Contained {
     pub(crate) found: FoundContainer,
     /// What it sees of the host.
     pub(super) mounts: Vec<Mount>,
+    /// What somebody changed of it since it was made.
+    pub(crate) changed: Vec<String>,
     /// The files it read when it was started.
     pub(super) inputs: BTreeMap<PathBuf, Vec<u8>>,
 }
 
-fn refused(message: impl Into<String>) -> HostError {
+pub(super) fn refused(message: impl Into<String>) -> HostError {
     HostError::Docker {
         message: message.into(),
         help: "`docker ps -a` shows more",
@@ -97,6 +101,7 @@ impl Machine {
         let inputs = self.mounted_files(&mounts);
         if let Some(contained) = self.containers.get_mut(name) {
             contained.found.running = true;
+            contained.found.paused = false;
             contained.found.restarting = false;
             contained.inputs = inputs;
         }
@@ -114,25 +119,6 @@ impl Machine {
         }
     }
 
-    /// A container of the operator's own: a Redis on a volume of its own.
-    pub(crate) fn operate_container(&mut self, name: &str, image: &str, volume: &str) {
-        self.images.insert(image.to_owned(), id_of(image));
-        self.volumes.entry(volume.to_owned()).or_insert(None);
-        let found = FoundContainer {
-            running: true,
-            image_id: id_of(image),
-            image: image.to_owned(),
-            restart_policy: "always".to_owned(),
-            volumes: HashMap::from([("/data".to_owned(), volume.to_owned())]),
-            ..FoundContainer::default()
-        };
-        let contained = Contained {
-            found,
-            ..Contained::default()
-        };
-        self.containers.insert(name.to_owned(), contained);
-    }
-
     /// Containers whose start did not see what is on disk now.
     pub(super) fn stale_containers(&self) -> Vec<String> {
         let mut stale = Vec::new();
@@ -148,30 +134,58 @@ impl Machine {
     }
 }
 
-/// What a registry has under a reference.
-fn id_of(reference: &str) -> String {
-    format!("sha256:{reference}")
-}
-
 impl Docker for MemoryHost {
     fn version(&self) -> Result<String, HostError> {
         self.look().engine().map(|()| "26.1.5".to_owned())
     }
 
-    fn image_id(&self, image: &ImageRef) -> Result<Option<String>, HostError> {
+    fn image(&self, name: &str) -> Result<Option<FoundImage>, HostError> {
         let machine = self.look();
         machine.engine()?;
-        Ok(machine.images.get(image.as_str()).cloned())
+        Ok(machine.found_image(name))
     }
 
-    fn pull(&self, image: &ImageRef, progress: &mut dyn FnMut(&str)) -> Result<(), HostError> {
+    fn images(&self) -> Result<BTreeSet<String>, HostError> {
+        let machine = self.look();
+        machine.engine()?;
+        Ok(machine.images.values().cloned().collect())
+    }
+
+    fn images_in_use(&self) -> Result<BTreeSet<String>, HostError> {
+        let machine = self.look();
+        machine.engine()?;
+        let containers = machine.containers.values();
+        let ids = containers.map(|contained| contained.found.image_id.clone());
+        Ok(ids.collect())
+    }
+
+    fn digest(&self, image: &ImageRef, login: Option<&RegistryLogin>) -> Result<String, HostError> {
+        let machine = self.look();
+        machine.engine()?;
+        machine.registry.digest(image.as_str(), login)
+    }
+
+    fn pull(
+        &self,
+        name: &str,
+        login: Option<&RegistryLogin>,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(), HostError> {
         progress("pulling");
         let mut machine = self.machine();
         machine.engine()?;
-        machine.effect(format!("docker pull {image}"))?;
-        machine
-            .images
-            .insert(image.to_string(), id_of(image.as_str()));
+        machine.effect(format!("docker pull {name}"))?;
+        for (name, id) in machine.registry.pull(name, login)? {
+            machine.images.insert(name, id);
+        }
+        Ok(())
+    }
+
+    fn tag(&self, id: &str, reference: &ImageRef) -> Result<(), HostError> {
+        let mut machine = self.machine();
+        machine.engine()?;
+        machine.effect(format!("docker tag {id} {reference}"))?;
+        machine.images.insert(reference.to_string(), id.to_owned());
         Ok(())
     }
 
@@ -195,14 +209,16 @@ impl Docker for MemoryHost {
         Ok(())
     }
 
-    fn remove_image(&self, image: &ImageRef) -> Result<(), HostError> {
+    fn remove_image(&self, name: &str) -> Result<(), HostError> {
         let mut machine = self.machine();
         machine.engine()?;
+        let Some(FoundImage { id, .. }) = machine.found_image(name) else {
+            return Ok(());
+        };
         let mut containers = machine.containers.values();
-        let in_use = containers.any(|contained| contained.found.image == image.as_str());
-        if machine.images.contains_key(image.as_str()) && !in_use {
-            machine.effect(format!("docker rmi {image}"))?;
-            machine.images.remove(image.as_str());
+        if !containers.any(|contained| contained.found.image_id == id) {
+            machine.effect(format!("docker rmi {name}"))?;
+            machine.untag(name, &id);
         }
         Ok(())
     }
@@ -259,11 +275,28 @@ impl Docker for MemoryHost {
             .collect())
     }
 
+    fn writers(&self, volume: &str) -> Result<Vec<String>, HostError> {
+        let machine = self.look();
+        machine.engine()?;
+        let on_it = machine.containers.iter().filter(|(_, contained)| {
+            let mut volumes = contained.found.volumes.values();
+            contained.found.running && volumes.any(|name| name == volume)
+        });
+        Ok(on_it.map(|(name, _)| name.clone()).collect())
+    }
+
     fn container(&self, name: &str) -> Result<Option<FoundContainer>, HostError> {
         let machine = self.look();
         machine.engine()?;
         let found = machine.containers.get(name);
         Ok(found.map(|contained| contained.found.clone()))
+    }
+
+    fn differences(&self, spec: &ContainerSpec) -> Result<Vec<String>, HostError> {
+        let machine = self.look();
+        machine.engine()?;
+        let contained = machine.containers.get(&spec.name);
+        Ok(contained.map_or_else(Vec::new, |contained| contained.changed.clone()))
     }
 
     fn run(&self, spec: &ContainerSpec) -> Result<(), HostError> {
@@ -272,7 +305,7 @@ impl Docker for MemoryHost {
         if machine.containers.contains_key(&spec.name) {
             return Err(refused(format!("the name {} is in use", spec.name)));
         }
-        let Some(image_id) = machine.images.get(spec.image.as_str()).cloned() else {
+        let Some(FoundImage { id: image_id, .. }) = machine.found_image(&spec.image) else {
             return Err(refused(format!("No such image: {}", spec.image)));
         };
         machine.effect(format!("docker create {}", spec.name))?;
@@ -288,12 +321,13 @@ impl Docker for MemoryHost {
                 stack: Some(spec.stack.clone()),
                 settings: Some(spec.settings.clone()),
                 image_id,
-                image: spec.image.to_string(),
+                image: spec.image.clone(),
                 restart_policy: "unless-stopped".to_owned(),
                 volumes,
                 ..FoundContainer::default()
             },
             mounts: spec.mounts.clone(),
+            changed: Vec::new(),
             inputs: BTreeMap::new(),
         };
         machine.containers.insert(spec.name.clone(), contained);
@@ -408,7 +442,6 @@ impl Docker for MemoryHost {
     fn follow_logs(&self, _: &str, _: &mut dyn FnMut(&str) -> bool) -> Result<(), HostError> {
         Ok(())
     }
-
     fn logs(&self, _name: &str, _lines: u32) -> Result<String, HostError> {
         Ok(String::new())
     }

@@ -13,6 +13,7 @@ mod net;
 mod nginx;
 mod packages;
 mod picture;
+mod registry;
 mod stores;
 mod systemd;
 mod tree;
@@ -61,8 +62,10 @@ pub(crate) struct Machine {
     pub(crate) failed: BTreeSet<String>,
     /// What the running nginx has read.
     pub(crate) serving: Option<Serving>,
-    /// Local images: reference and id.
+    /// Local images: their ids by reference and by `name@digest`.
     pub(crate) images: BTreeMap<String, String>,
+    /// Where more come from.
+    pub(crate) registry: registry::Registry,
     /// Volumes with the value of our label.
     pub(crate) volumes: BTreeMap<String, Option<String>>,
     /// Containers by name.

@@ -5,8 +5,9 @@ use super::tree::Node;
 use super::{Machine, MemoryHost};
 use crate::host::{HostError, Packages};
 
-const MIRROR: [(&str, &str); 5] = [
+const MIRROR: [(&str, &str); 6] = [
     ("restic", "0.14.0"),
+    ("sqlite3", "3.40.1"),
     ("nginx", "1.26.3-3"),
     ("docker.io", "26.1.5"),
     ("docker-cli", "26.1.5"),

@@ -34,7 +34,23 @@ impl Validation<'_> {
 
     /// What is not given comes from `others`.
     pub(super) fn limits(&self, raw: RawLimits, others: Limits) -> Result<Limits, StackError> {
-        let number = |given: Option<Spanned<u32>>, other: u32, least: u32, most: u32| match given {
+        Ok(Limits {
+            rate: self.number(raw.rate, others.rate, 1, 1_000_000)?,
+            burst: self.number(raw.burst, others.burst, 1, 1_000_000)?,
+            connections: self.number(raw.connections, others.connections, 1, 65_535)?,
+            body: raw.body.unwrap_or(others.body),
+        })
+    }
+
+    /// A number within bounds; `other` if none is given.
+    pub(in crate::stack) fn number(
+        &self,
+        given: Option<Spanned<u32>>,
+        other: u32,
+        least: u32,
+        most: u32,
+    ) -> Result<u32, StackError> {
+        match given {
             None => Ok(other),
             Some(given) if (least..=most).contains(given.get_ref()) => Ok(given.into_inner()),
             Some(given) => {
@@ -42,13 +58,7 @@ impl Validation<'_> {
                 let help = format!("write a number from {least} to {most}");
                 self.fault(given.span(), message, &help)
             }
-        };
-        Ok(Limits {
-            rate: number(raw.rate, others.rate, 1, 1_000_000)?,
-            burst: number(raw.burst, others.burst, 1, 1_000_000)?,
-            connections: number(raw.connections, others.connections, 1, 65_535)?,
-            body: raw.body.unwrap_or(others.body),
-        })
+        }
     }
 
     pub(super) fn error_pages(

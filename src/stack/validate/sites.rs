@@ -7,18 +7,18 @@ use toml::Spanned;
 use super::Validation;
 use crate::model::{HostPattern, Name};
 use crate::stack::raw::{RawPage, RawSite};
-use crate::stack::{Access, App, Limits, Redirect, Site, SiteContent, StackError};
+use crate::stack::{Access, App, Limits, LogRules, Redirect, Site, SiteContent, StackError};
 
 const ONE_OF_THEM: &str = "a site is one of them: make two sites";
 
 impl Validation<'_> {
-    /// The sites, each at a place of its own. `limits` are the stack's.
+    /// The sites, each at a place of its own. `limits` and `rules` are the stack's.
     pub(super) fn sites(
         &self,
         raw: Vec<Spanned<RawSite>>,
         hosts: &Spanned<Vec<HostPattern>>,
         apps: &[App],
-        limits: Limits,
+        (limits, rules): (Limits, LogRules),
     ) -> Result<Vec<Site>, StackError> {
         let mut paths = BTreeSet::new();
         let mut names = BTreeSet::new();
@@ -82,6 +82,7 @@ impl Validation<'_> {
                 limits: self.limits(site.limits, limits)?,
                 websocket: site.websocket.is_some_and(Spanned::into_inner),
                 headers: site.headers,
+                monitor: self.log_rules(site.monitor, rules)?,
             });
             places.push(path_span);
         }
