@@ -198,7 +198,7 @@ impl Layout {
     }
 
     /// Stems of the units that Tavern has for itself: no app's unit may be called so.
-    pub const OWN_UNITS: [&str; 8] = [
+    pub const OWN_UNITS: [&str; 9] = [
         "tavern-backup",
         "tavern-check",
         "tavern-drill",
@@ -206,6 +206,7 @@ impl Layout {
         "tavern-recover",
         "tavern-renew",
         "tavern-revert",
+        "tavern-status",
         "tavernd",
     ];
 }

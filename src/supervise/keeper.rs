@@ -370,7 +370,7 @@ impl Keeper {
                 container,
                 state = "down",
                 "container {name} is not as it was applied: {}",
-                doing(mend.as_str())
+                work::doing(mend.as_str())
             ),
             Saying::Failed(mend) => error!(
                 container,
@@ -437,16 +437,6 @@ impl Kept {
             error: self.error.clone(),
             cause: self.cause.clone(),
         }
-    }
-}
-
-fn doing(mend: &str) -> &'static str {
-    match mend {
-        "image" => "it and its image are gone; both are brought back",
-        "renew" => "somebody changed its settings; it is made anew, on its own volume",
-        "create" => "it is gone; it is made again, on its own volume",
-        "start" => "it is stopped; it is started",
-        _ => "it does not answer; it is restarted",
     }
 }
 

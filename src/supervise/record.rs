@@ -88,6 +88,7 @@ pub fn record(
     if let Err(error) = chronicle.write(engine) {
         warn!(%error, "the status page shows an older round");
     }
+    // Last: whoever is slow to take it holds up nothing else.
     deliver(engine.host, stacks, &mut book, now, |book| {
         history.save(book, &[], today);
     });
