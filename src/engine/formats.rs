@@ -53,6 +53,7 @@ fn every_fixture_is_read_by_a_test() {
         "backup-manifest-v1.json",
         "backup-manifest-v2.json",
         "backup-record-v1.json",
+        "chronicle-v1.json",
         "journal-v1-bare.jsonl",
         "journal-v1.jsonl",
         "journal-v2-killed.jsonl",

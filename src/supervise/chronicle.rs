@@ -63,17 +63,20 @@ impl Chronicle {
     pub(super) fn advance(
         &mut self,
         today: u32,
-        days: BTreeMap<String, Vec<(u32, Day)>>,
+        days: Option<BTreeMap<String, Vec<(u32, Day)>>>,
         news: &[News],
         now: Second,
     ) {
         self.version = VERSION;
         self.today = today;
         let counted = |(date, day): (u32, Day)| (date, day.healthy, day.unhealthy, day.unknown);
-        let counts = days.into_iter();
-        self.probes = counts
-            .map(|(probe, days)| (probe, days.into_iter().map(counted).collect()))
-            .collect();
+        // What is not known stays as it was.
+        if let Some(days) = days {
+            let counts = days.into_iter();
+            self.probes = counts
+                .map(|(probe, days)| (probe, days.into_iter().map(counted).collect()))
+                .collect();
+        }
         for one in news {
             let told = Told {
                 at: now,
@@ -116,7 +119,7 @@ mod tests {
                 to: Verdict::Unhealthy,
                 reason: "x".repeat(10_000),
             };
-            chronicle.advance(5, BTreeMap::new(), &[news], second);
+            chronicle.advance(5, None, &[news], second);
         }
         assert_eq!(chronicle.news.len(), NEWS);
         assert_eq!(chronicle.news[0].at, 99);

@@ -79,9 +79,9 @@ impl<'e> History<'e> {
         }
     }
 
-    /// The days that are known of every probe; none, while they cannot be read.
-    pub(super) fn days(&mut self) -> BTreeMap<String, Vec<(u32, Day)>> {
-        self.with(Store::days).unwrap_or_default()
+    /// The days of every probe; nothing while the store cannot be read.
+    pub(super) fn days(&mut self) -> Option<BTreeMap<String, Vec<(u32, Day)>>> {
+        self.with(Store::days)
     }
 
     /// Why it was not all written down.

@@ -78,10 +78,12 @@ pub fn record(
     for one in &news {
         tell(one);
     }
-    // Those that are asked no more are forgotten by the store in time; nobody is shown them.
-    let mut days = history.days();
-    days.retain(|probe, _| book.health.tracks.contains_key(probe));
     let mut chronicle = Chronicle::read(engine).unwrap_or_default();
+    // Those that are asked no more are forgotten by the store in time; nobody is shown them.
+    let days = history.days().map(|mut days| {
+        days.retain(|probe, _| book.health.tracks.contains_key(probe));
+        days
+    });
     chronicle.advance(today, days, &news, now);
     if let Err(error) = chronicle.write(engine) {
         warn!(%error, "the status page shows an older round");
