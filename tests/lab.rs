@@ -58,6 +58,8 @@ mod load;
 mod monitor;
 #[path = "lab/owner.rs"]
 mod owner;
+#[path = "lab/page.rs"]
+mod page;
 #[path = "lab/pairs.rs"]
 mod pairs;
 #[path = "lab/pins.rs"]

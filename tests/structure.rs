@@ -81,6 +81,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["web/", "apps/"]),
     ("bollard", &["host/docker"]),
     ("clap", &["cli/"]),
+    ("crossterm", &["cli/top/"]),
     ("hyperlocal", &["host/"]),
     ("libc", &["web/memory", "monitor/follow"]),
     ("metrics", &["web/", "supervise/metrics"]),

@@ -1,3 +1,4 @@
 //! The built-in services.
 
 pub mod counter;
+pub mod status;

@@ -249,7 +249,7 @@ impl<'a> Planner<'a> {
                 hints.directory = Some(layout.site_root(stack, name).display().to_string());
             }
             SiteContent::Directory(path) => hints.directory = Some(path.display().to_string()),
-            SiteContent::Redirect(_) => {}
+            SiteContent::Redirect(_) | SiteContent::Status => {}
         }
         hints
     }

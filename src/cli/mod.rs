@@ -18,6 +18,7 @@ mod image;
 mod install;
 mod logs;
 mod monitor;
+mod page;
 mod password;
 mod plan;
 mod printer;
@@ -30,6 +31,7 @@ mod serve;
 mod status;
 mod supervise;
 mod tether;
+mod top;
 mod uninstall;
 mod up;
 mod user;
@@ -69,6 +71,8 @@ enum Verb {
     Check(check::Arguments),
     /// One screen: stacks, units, containers, certificates
     Status(status::Arguments),
+    /// How the host fares, in a terminal, as it changes
+    Top(top::Arguments),
     /// Restart apps without losing a request
     Restart(app::Arguments),
     /// Start apps: socket and service
@@ -119,6 +123,9 @@ enum Verb {
     /// Follow the logs of the sites; this is what `tavern-monitor.service` starts
     #[command(hide = true)]
     Monitor(monitor::Arguments),
+    /// Serve the status page; this is what `tavern-status.service` starts
+    #[command(hide = true)]
+    Page(page::Arguments),
     /// Come back from a change that nobody confirmed; this is what `tavern-revert.service` starts
     #[command(hide = true)]
     Revert(revert::Arguments),
@@ -218,6 +225,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         | Verb::Up(_)
         | Verb::Serve(_)
         | Verb::Monitor(_)
+        | Verb::Page(_)
         | Verb::Tether(_) => false,
         _ => true,
     };
@@ -232,6 +240,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Plan(arguments) => plan::run(&arguments, printer),
         Verb::Check(arguments) => check::run(&arguments, printer),
         Verb::Status(arguments) => status::run(&arguments, printer),
+        Verb::Top(arguments) => top::run(&arguments, printer),
         Verb::Restart(arguments) => app::run(&arguments, app::Act::Restart, printer),
         Verb::Start(arguments) => app::run(&arguments, app::Act::Start, printer),
         Verb::Stop(arguments) => app::run(&arguments, app::Act::Stop, printer),
@@ -257,6 +266,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Supervise(arguments) => supervise::run(&arguments),
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Monitor(arguments) => monitor::run(&arguments),
+        Verb::Page(arguments) => page::run(&arguments),
         Verb::Tether(arguments) => tether::run(&arguments),
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use minijinja::context;
 
 use super::emit::{EmitError, emit};
-use super::{app, backup, certificate, container, monitor, pages, supervisor};
+use super::{app, backup, certificate, container, monitor, pages, status, supervisor};
 use crate::model::{Facts, Layout, Mode, UfwFacts};
 use crate::resource::{
     Binary, Content, Desired, Directory, File, Group, Keep, Link, Owner, Package, Resource,
@@ -66,6 +66,7 @@ pub(super) fn resources(
                 .flat_map(app::services)
                 .chain((!stacks.is_empty()).then(monitor::unit))
                 .chain(supervisor::id(stacks))
+                .chain(status::service_id(stacks))
                 .collect(),
         });
     }
@@ -107,7 +108,12 @@ fn shortcuts(stacks: &[Stack], binary: &Path) -> Vec<Desired> {
 
 fn accounts_and_sockets(stacks: &[Stack], layout: &Layout) -> Result<Vec<Desired>, EmitError> {
     let containers: Vec<_> = stacks.iter().flat_map(|stack| &stack.containers).collect();
-    let groups: BTreeSet<String> = containers.iter().map(|c| container::group(c)).collect();
+    let page = status::group(stacks);
+    let groups: BTreeSet<String> = containers
+        .iter()
+        .map(|c| container::group(c))
+        .chain(page)
+        .collect();
     let run = layout.run.to_string_lossy();
     let rows: Vec<_> = containers
         .iter()
@@ -135,7 +141,7 @@ fn accounts_and_sockets(stacks: &[Stack], layout: &Layout) -> Result<Vec<Desired
         .then(|| layout.challenges().to_string_lossy().into_owned());
     let text = emit(
         "tmpfiles.conf",
-        &context! { run, containers => rows, challenges => at_boot },
+        &context! { run, containers => rows, challenges => at_boot, status => status::at_boot(stacks, layout) },
     )?;
     desired.push(managed("/etc/tmpfiles.d/tavern.conf".into(), 0o644, text));
     desired.push(Resource::Directory(Directory {
@@ -153,6 +159,7 @@ fn accounts_and_sockets(stacks: &[Stack], layout: &Layout) -> Result<Vec<Desired
             keep: Keep::Managed,
         })
     }));
+    desired.extend(status::directory(stacks, layout));
     desired.extend(challenges);
     Ok(desired.into_iter().map(Desired::from).collect())
 }

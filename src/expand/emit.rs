@@ -101,6 +101,16 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../units/monitor.service"),
     ),
     (
+        "status.socket",
+        Language::Systemd,
+        include_str!("../../units/status.socket"),
+    ),
+    (
+        "status.service",
+        Language::Systemd,
+        include_str!("../../units/status.service"),
+    ),
+    (
         "check.service",
         Language::Systemd,
         include_str!("../../units/check.service"),

@@ -12,6 +12,7 @@ mod monitor;
 mod nginx;
 mod pages;
 mod revert;
+mod status;
 mod supervisor;
 
 use std::collections::HashMap;
@@ -74,6 +75,7 @@ pub fn expand(
     desired.extend(monitor::resources(stacks, facts, layout)?);
     desired.extend(backup::timers(stacks, facts, layout)?);
     desired.extend(supervisor::units(stacks, facts, layout)?);
+    desired.extend(status::resources(stacks, facts, layout)?);
     desired.extend(base::openings(stacks, facts));
     desired.extend(nginx::logrotate(stacks, layout)?);
     desired.extend(nginx::unit_drop_in(layout)?);

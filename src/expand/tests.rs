@@ -5,6 +5,8 @@ use crate::model::{NginxVersion, UfwFacts};
 use crate::resource::{Content, ResourceId};
 use crate::stack::{DEFAULT, parse};
 
+mod status;
+
 fn facts() -> Facts {
     Facts {
         hostname: "Vm1".into(),

@@ -52,6 +52,12 @@ fn net(text: &str) -> Option<IpNet> {
     IpNet::new(address, length).ok()
 }
 
+impl From<IpAddr> for Cidr {
+    fn from(address: IpAddr) -> Self {
+        Self(address.into())
+    }
+}
+
 impl FromStr for Cidr {
     type Err = Refused;
 

@@ -113,6 +113,22 @@ impl Layout {
         self.run.with_file_name("tavern-monitor")
     }
 
+    /// Where the supervisor puts what the status page shows.
+    pub fn status(&self) -> PathBuf {
+        // As with `.acme`: no container is called so.
+        self.run.join(".status")
+    }
+
+    /// The file in it.
+    pub fn status_snapshot(&self) -> PathBuf {
+        self.status().join("snapshot.json")
+    }
+
+    /// The socket of the status page.
+    pub fn status_socket(&self) -> PathBuf {
+        self.run.join(".status.sock")
+    }
+
     /// The CA of this host: a link to the pair in use.
     pub fn local_ca(&self) -> PathBuf {
         self.etc.join("local-ca")
@@ -182,7 +198,7 @@ impl Layout {
     }
 
     /// Stems of the units that Tavern has for itself: no app's unit may be called so.
-    pub const OWN_UNITS: [&str; 8] = [
+    pub const OWN_UNITS: [&str; 9] = [
         "tavern-backup",
         "tavern-check",
         "tavern-drill",
@@ -190,6 +206,7 @@ impl Layout {
         "tavern-recover",
         "tavern-renew",
         "tavern-revert",
+        "tavern-status",
         "tavernd",
     ];
 }

@@ -26,6 +26,17 @@ pub enum Kind {
     Scanner,
 }
 
+impl Kind {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Errors => "errors",
+            Self::BruteForce => "brute-force",
+            Self::Scanner => "scanner",
+        }
+    }
+}
+
 /// One thing that stands out now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {

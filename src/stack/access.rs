@@ -1,6 +1,6 @@
 //! Who may see a site: the rule as the stack file has it, and what nginx answers by it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -61,6 +61,16 @@ impl Answer {
 }
 
 impl Access {
+    /// Whoever is on this host, and nobody else.
+    pub(super) fn this_host() -> Self {
+        let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        Self {
+            accounts: Vec::new(),
+            allow: loopback.map(Cidr::from).into(),
+            require: Require::All,
+        }
+    }
+
     /// What comes of a request from `address` that logs in as `account`, with its right password. Pure, and nginx's
     /// own order: addresses first, then passwords; with `any`, the first that opens.
     pub fn answer(&self, address: IpAddr, account: Option<&str>) -> Answer {

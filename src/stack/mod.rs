@@ -75,6 +75,12 @@ impl Stack {
         self.hosts.contains(&HostPattern::Any)
     }
 
+    /// Whether one of its sites is the status page.
+    pub fn has_status_page(&self) -> bool {
+        let mut sites = self.sites.iter();
+        sites.any(|site| site.content == SiteContent::Status)
+    }
+
     /// Whether it is found without a port: it answers on 443.
     pub fn is_on_standard_port(&self) -> bool {
         self.ports.contains(&HTTPS_PORT)
@@ -148,6 +154,15 @@ pub enum SiteContent {
     App(Name),
     /// Nothing: it leads elsewhere.
     Redirect(Redirect),
+    /// Tavern's own page of how the host fares.
+    Status,
+}
+
+impl SiteContent {
+    /// Whether something else than nginx answers.
+    pub fn is_passed_on(&self) -> bool {
+        matches!(self, Self::App(_) | Self::Status)
+    }
 }
 
 /// A long-running process behind a socket.

@@ -52,6 +52,7 @@ pub(super) struct RawSite {
     pub(super) files: Option<Spanned<String>>,
     pub(super) app: Option<Spanned<Name>>,
     pub(super) redirect: Option<Spanned<RedirectTo>>,
+    pub(super) page: Option<Spanned<RawPage>>,
     pub(super) status: Option<Spanned<u16>>,
     pub(super) host: Option<Spanned<HostPattern>>,
     pub(super) websocket: Option<Spanned<bool>>,
@@ -62,6 +63,13 @@ pub(super) struct RawSite {
     pub(super) access: Option<Spanned<RawAccess>>,
     #[serde(default)]
     pub(super) monitor: RawLogRules,
+}
+
+/// A page of Tavern's own.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RawPage {
+    Status,
 }
 
 #[derive(Deserialize)]

@@ -78,19 +78,21 @@ impl Outbox {
     }
 }
 
+/// Whether it is the end of a trouble.
+pub(super) fn is_good(news: &News) -> bool {
+    matches!(
+        news,
+        News::Changed {
+            to: Verdict::Healthy,
+            ..
+        } | News::Still {
+            verdict: Verdict::Healthy,
+            ..
+        }
+    )
+}
+
 fn message(host: &str, news: &[News]) -> Message {
-    let is_good = |one: &News| {
-        matches!(
-            one,
-            News::Changed {
-                to: Verdict::Healthy,
-                ..
-            } | News::Still {
-                verdict: Verdict::Healthy,
-                ..
-            }
-        )
-    };
     let bad = news.iter().filter(|one| !is_good(one)).count();
     let good = news.len() - bad;
     let title = match (bad, good) {
@@ -117,7 +119,8 @@ fn message(host: &str, news: &[News]) -> Message {
     }
 }
 
-fn line(news: &News) -> String {
+/// Some news in a line.
+pub(super) fn line(news: &News) -> String {
     match news {
         News::Changed {
             subject,

@@ -79,6 +79,11 @@ impl<'e> History<'e> {
         }
     }
 
+    /// The days that are known of every probe; none, while they cannot be read.
+    pub(super) fn days(&mut self) -> BTreeMap<String, Vec<(u32, Day)>> {
+        self.with(Store::days).unwrap_or_default()
+    }
+
     /// Why it was not all written down.
     ///
     /// # Errors

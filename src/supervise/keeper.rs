@@ -11,6 +11,8 @@ use super::cause::Cause;
 use super::metrics;
 use super::notify::Notify;
 use super::picture::{KeptContainer, Picture};
+use super::say::say;
+use super::scribe;
 use super::step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
 use super::watch;
 use super::work::{self, Done, Order, Work};
@@ -103,6 +105,7 @@ impl Keeper {
         watch::signals(self.to.clone())?;
         watch::docker(&self.host, self.to.clone())?;
         metrics::serve(&self.host)?;
+        scribe::begin(&self.host)?;
         let beat = Notify::beat().unwrap_or(ROUND);
         let (mut files, mut round, mut alive) = (Moment::ZERO, ROUND, Moment::ZERO);
         loop {
@@ -135,6 +138,7 @@ impl Keeper {
         }
         Notify::stopping();
         metrics::close(&self.host);
+        scribe::end(&self.host);
         Picture::remove(&self.host, &Engine::new(&self.host, &Silent).layout);
         info!(state = "stopping", "what runs goes on running");
         Ok(())
@@ -361,37 +365,7 @@ impl Keeper {
         let kept = self.kept.get(name);
         let why = kept.and_then(|kept| kept.error.clone()).unwrap_or_default();
         let cause = kept.and_then(|kept| kept.cause.clone()).unwrap_or_default();
-        let container = name;
-        match saying {
-            Saying::Down(mend) => warn!(
-                container,
-                state = "down",
-                "container {name} is not as it was applied: {}",
-                doing(mend.as_str())
-            ),
-            Saying::Failed(mend) => error!(
-                container,
-                state = "failed",
-                error = why,
-                "container {name}: the step `{}` failed; it is tried again",
-                mend.as_str()
-            ),
-            Saying::Recovered => info!(container, state = "up", "container {name} is well again"),
-            Saying::CrashLoop => error!(
-                container,
-                state = "crash-loop",
-                error = cause,
-                "container {name} crashes again and again: `docker logs {name}` says why"
-            ),
-            Saying::CrashLoopOver => {
-                info!(container, state = "up", "container {name} crashes no more");
-            }
-            Saying::Foreign => error!(
-                container,
-                state = "foreign",
-                "a container that Tavern did not make has the name {name}: it is left alone"
-            ),
-        }
+        say(name, saying, &why, &cause);
     }
 
     fn is_stuck(&self, now: Moment) -> bool {
@@ -434,16 +408,6 @@ impl Kept {
             error: self.error.clone(),
             cause: self.cause.clone(),
         }
-    }
-}
-
-fn doing(mend: &str) -> &'static str {
-    match mend {
-        "image" => "it and its image are gone; both are brought back",
-        "renew" => "somebody changed its settings; it is made anew, on its own volume",
-        "create" => "it is gone; it is made again, on its own volume",
-        "start" => "it is stopped; it is started",
-        _ => "it does not answer; it is restarted",
     }
 }
 

@@ -1,5 +1,7 @@
 //! Numbers for Prometheus, on a socket that only root may open. Made anew for each question, from the files that
-//! `status` reads: nothing here can hold up the loop.
+//! `status` reads and by one question to systemd, on a thread of its own: nothing here can hold up the loop.
+
+mod numbers;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -12,15 +14,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use metrics::{counter, describe_counter, describe_gauge, gauge};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::UnixListener;
 use tracing::warn;
 
-use super::picture::Picture;
-use super::record::last;
 use super::watch::spawn;
-use crate::check::Verdict;
 use crate::engine::{Engine, Silent};
 use crate::host::{Host, HostError};
 
@@ -78,7 +75,7 @@ fn serve_here(host: &Arc<Host>) -> Result<(), HostError> {
 fn answer(host: &Host, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let is_asked = request.method() == Method::GET && request.uri().path() == "/metrics";
     let (status, text) = if is_asked {
-        (StatusCode::OK, text(&Engine::new(host, &Silent)))
+        (StatusCode::OK, numbers::text(&Engine::new(host, &Silent)))
     } else {
         (StatusCode::NOT_FOUND, "ask for /metrics\n".to_owned())
     };
@@ -89,41 +86,4 @@ fn answer(host: &Host, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         .headers_mut()
         .insert(hyper::header::CONTENT_TYPE, plain);
     response
-}
-
-fn text(engine: &Engine<'_>) -> String {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    metrics::with_local_recorder(&recorder, || {
-        describe_gauge!("tavern_container_up", "1 if it runs and answers");
-        describe_gauge!(
-            "tavern_container_crash_loop",
-            "1 if it crashes again and again"
-        );
-        describe_counter!("tavern_container_mends_total", "How often it was put back");
-        describe_gauge!(
-            "tavern_probe_healthy",
-            "1 if the probe's verdict is healthy"
-        );
-        describe_gauge!(
-            "tavern_probe_since_seconds",
-            "When that verdict began, Unix time"
-        );
-        let flag = |is_so: bool| f64::from(u8::from(is_so));
-        let picture = Picture::read(engine.host, &engine.layout).unwrap_or_default();
-        for kept in picture.containers {
-            let labels = [("container", kept.name), ("stack", kept.stack)];
-            gauge!("tavern_container_up", &labels).set(flag(kept.phase == "up"));
-            gauge!("tavern_container_crash_loop", &labels).set(flag(kept.crash_loop));
-            counter!("tavern_container_mends_total", &labels).absolute(kept.mends);
-        }
-        for (name, track) in last(engine).unwrap_or_default().tracks {
-            let labels = [("probe", name)];
-            let is_well = track.verdict == Verdict::Healthy;
-            gauge!("tavern_probe_healthy", &labels).set(flag(is_well));
-            let since = u32::try_from(track.since).unwrap_or(u32::MAX);
-            gauge!("tavern_probe_since_seconds", &labels).set(f64::from(since));
-        }
-    });
-    handle.render()
 }

@@ -5,6 +5,7 @@
 
 mod alert;
 mod cause;
+mod chronicle;
 mod health;
 mod history;
 mod keeper;
@@ -12,7 +13,10 @@ mod metrics;
 mod notify;
 mod picture;
 mod record;
+mod say;
+mod scribe;
 mod send;
+mod snapshot;
 mod step;
 mod store;
 mod traffic;
@@ -21,11 +25,13 @@ mod work;
 
 pub use alert::{Message, Outbox};
 pub use cause::Cause;
+pub use chronicle::{Chronicle, Counted, Told};
 pub use health::{Health, News, Track};
 pub use keeper::Keeper;
 pub use picture::{KeptContainer, Picture};
 pub use record::{RecordError, Round, last, record};
 pub use send::{Sent, hostname, send};
+pub use snapshot::{Backup, Certificate, Generation, Probe, Site, Snapshot, Survey};
 pub use step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
 pub use store::{DAYS, Day, Store, StoreError};
 pub use traffic::traffic;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use tracing::{error, info, warn};
 
+use super::chronicle::Chronicle;
 use super::health::{Health, News, Second, key, plain};
 use super::history::{Book, History};
 use super::picture::Picture;
@@ -77,6 +78,15 @@ pub fn record(
     for one in &news {
         tell(one);
     }
+    // Those that are asked no more are forgotten by the store in time; nobody is shown them.
+    let mut days = history.days();
+    days.retain(|probe, _| book.health.tracks.contains_key(probe));
+    let mut chronicle = Chronicle::read(engine).unwrap_or_default();
+    chronicle.advance(today, days, &news, now);
+    if let Err(error) = chronicle.write(engine) {
+        warn!(%error, "the status page shows an older round");
+    }
+    // Last: whoever is slow to take it holds up nothing else.
     deliver(engine.host, stacks, &mut book, now, |book| {
         history.save(book, &[], today);
     });

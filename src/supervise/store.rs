@@ -1,5 +1,6 @@
 //! What was found, kept over reboots: how each probe is, and 90 days of counts.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -165,33 +166,36 @@ impl Store {
         })
     }
 
-    /// The days of a probe that are known, oldest first.
+    /// The days that are known of every probe, oldest first.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn days(&self, probe: &str) -> Result<Vec<(u32, Day)>, StoreError> {
+    pub fn days(&self) -> Result<BTreeMap<String, Vec<(u32, Day)>>, StoreError> {
         self.told(|| {
             let reading = self.database.begin_read()?;
+            let mut probes: BTreeMap<String, Vec<(u32, Day)>> = BTreeMap::new();
             let counts = match reading.open_table(COUNTS) {
                 Ok(counts) => counts,
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(probes),
                 Err(error) => return Err(error.into()),
             };
-            let mut days = Vec::new();
             for row in counts.iter()? {
                 let (key, day) = row?;
-                let (date, name) = key.value();
-                if name == probe {
-                    let (healthy, unhealthy, unknown) = day.value();
-                    let day = Day {
-                        healthy,
-                        unhealthy,
-                        unknown,
-                    };
-                    days.push((date, day));
+                let (date, probe) = key.value();
+                let (healthy, unhealthy, unknown) = day.value();
+                let day = Day {
+                    healthy,
+                    unhealthy,
+                    unknown,
+                };
+                match probes.get_mut(probe) {
+                    Some(days) => days.push((date, day)),
+                    None => {
+                        probes.insert(probe.to_owned(), vec![(date, day)]);
+                    }
                 }
             }
-            Ok(days)
+            Ok(probes)
         })
     }
 
@@ -244,11 +248,12 @@ mod tests {
         }
         let store = Store::open(&path).unwrap();
         assert_eq!(store.book().unwrap(), book("boot 2"));
-        let days = store.days("disk /").unwrap();
+        let probes = store.days().unwrap();
+        let days = &probes["disk /"];
         assert_eq!(days.len(), DAYS as usize);
         assert_eq!(days[0].0, 1200 - DAYS);
         assert_eq!(days.last(), Some(&(1199, answer(1, 1))));
-        assert_eq!(store.days("nothing").unwrap(), []);
+        assert_eq!(probes.len(), 1);
     }
 
     #[test]

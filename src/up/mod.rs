@@ -125,7 +125,8 @@ fn adapted(mut stack: Stack) -> Stack {
     let mut paths = std::collections::BTreeSet::new();
     stack.sites.retain_mut(|site| {
         site.host = None;
-        paths.insert(site.path.prefix().to_owned())
+        // Nobody watches over a stack in the foreground.
+        site.content != stack::SiteContent::Status && paths.insert(site.path.prefix().to_owned())
     });
     stack.containers.clear();
     for app in &mut stack.apps {

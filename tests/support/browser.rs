@@ -380,7 +380,7 @@ fn until(what: &str, mut ask: impl FnMut() -> Result<(), Value>) {
     }
 }
 
-fn screenshot(browser: &Browser, path: &str) {
+pub fn screenshot(browser: &Browser, path: &str) {
     let image = browser.command("GET", "/screenshot", &Value::Null);
     let mut decoder = Command::new("base64")
         .args(["--decode"])

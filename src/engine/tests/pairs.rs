@@ -18,6 +18,7 @@ pub(super) struct Stack {
     containers: Vec<Container>,
     openings: Vec<&'static str>,
     saves: bool,
+    page: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -135,9 +136,10 @@ fn stack(name: &'static str) -> impl Strategy<Value = Stack> {
         containers(),
         subsequence(vec!["ssh", "80/tcp", "443/tcp", "8080/tcp"], 0..=4),
         prop::bool::weighted(0.2),
+        prop::bool::weighted(0.2),
     )
         .prop_map(
-            move |(extra_host, sites, apps, containers, openings, saves)| Stack {
+            move |(extra_host, sites, apps, containers, openings, saves, page)| Stack {
                 name,
                 any_host: false,
                 extra_host,
@@ -146,6 +148,7 @@ fn stack(name: &'static str) -> impl Strategy<Value = Stack> {
                 containers,
                 openings,
                 saves,
+                page,
             },
         )
 }
@@ -178,6 +181,7 @@ enum Edit {
     Volume(usize),
     Hosts(usize),
     Backups(usize),
+    Page(usize),
     Openings(usize, Vec<&'static str>),
     AddStack(Stack),
     RemoveStack(usize),
@@ -198,6 +202,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         at().prop_map(Edit::Volume),
         at().prop_map(Edit::Hosts),
         at().prop_map(Edit::Backups),
+        at().prop_map(Edit::Page),
         (at(), subsequence(vec!["ssh", "80/tcp", "8080/tcp"], 0..=3))
             .prop_map(|(at, openings)| Edit::Openings(at, openings)),
         select(&STACKS[..])
@@ -243,6 +248,7 @@ fn make(mut stacks: Vec<Stack>, edit: Edit) -> Vec<Stack> {
             }
         }),
         Edit::Backups(at) => change(at, &|stack| stack.saves = !stack.saves),
+        Edit::Page(at) => change(at, &|stack| stack.page = !stack.page),
         Edit::Hosts(at) => change(at, &|stack| stack.extra_host = !stack.extra_host),
         Edit::Openings(at, openings) => change(at, &|stack| stack.openings = openings.clone()),
         Edit::AddStack(stack) => {
@@ -314,6 +320,9 @@ impl Stack {
                 None => text.push_str(&format!("static = \"{}\"\n", site.name)),
             }
             text.push_str(&site.access());
+        }
+        if self.page {
+            text.push_str("[[site]]\npath = \"/tavern/\"\npage = \"status\"\n");
         }
         for (at, app) in apps.iter().enumerate() {
             let role = self.containers[at % self.containers.len()].role;

@@ -1,6 +1,6 @@
 use minijinja::{Value, context};
 
-use crate::stack::{Headers, Site, SiteContent, Stack};
+use crate::stack::{Headers, Site, Stack};
 
 /// Two years, as browsers' own lists ask for.
 const HSTS: &str = "max-age=63072000";
@@ -98,7 +98,7 @@ pub(super) fn of_site(stack: &Stack, site: &Site) -> Vec<Value> {
         (Framing::OwnHost, "frame-ancestors 'self'")
     };
     let mut headers = match &site.content {
-        SiteContent::App(_) => {
+        content if content.is_passed_on() => {
             let mut headers = usual(API_POLICY, framing);
             for header in &mut headers {
                 header.of_app = Some(header.field());

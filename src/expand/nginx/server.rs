@@ -4,7 +4,7 @@ use minijinja::{Value, context};
 
 use super::GENERATION;
 use super::listen::{has_plain_http, https_ports, listens};
-use super::site::{site_values, upstream_name, zone};
+use super::site::{site_values, status_upstream, upstream_name, zone};
 use super::{errors, headers};
 use crate::expand::Edge;
 use crate::model::{CHAIN, Facts, HostPattern, KEY, Layout, NginxVersion};
@@ -20,14 +20,17 @@ pub(super) fn stack_values(
 ) -> Value {
     let at = |path: PathBuf| path.to_string_lossy().into_owned();
     let certificate = layout.certificate(&stack.name);
-    let upstreams: Vec<_> = stack
-        .apps
-        .iter()
-        .map(|app| {
-            let socket = at(layout.app_socket(&stack.name, &app.name));
-            context! { name => upstream_name(stack, &app.name), server => format!("unix:{socket}") }
-        })
-        .collect();
+    let upstream = |name: String, socket: PathBuf| {
+        context! { name, server => format!("unix:{}", at(socket)) }
+    };
+    let apps = stack.apps.iter().map(|app| {
+        let socket = layout.app_socket(&stack.name, &app.name);
+        upstream(upstream_name(stack, &app.name), socket)
+    });
+    let page = stack
+        .has_status_page()
+        .then(|| upstream(status_upstream(stack), layout.status_socket()));
+    let upstreams: Vec<_> = apps.chain(page).collect();
     let ports = https_ports(stack, edge);
     let plain = has_plain_http(stack);
     let own_rate = |site: &&Site| site.limits.rate != Limits::default().rate;

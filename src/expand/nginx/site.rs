@@ -11,6 +11,11 @@ pub(super) fn upstream_name(stack: &Stack, app: &crate::model::Name) -> String {
     format!("tavern_{}_{app}", stack.name)
 }
 
+/// No app has this name.
+pub(super) fn status_upstream(stack: &Stack) -> String {
+    format!("tavern_{}__status", stack.name)
+}
+
 /// What the template of a site's locations is filled with.
 pub(super) fn site_values(stack: &Stack, site: &Site, facts: &Facts, layout: &Layout) -> Value {
     let at = |path: PathBuf| path.to_string_lossy().into_owned();
@@ -78,6 +83,11 @@ fn locations(stack: &Stack, site: &Site, layout: &Layout) -> Vec<Value> {
                 location(&format!("{prefix}/"), target()),
             ]
         }
+        // nginx itself sends whoever leaves out the last slash to it.
+        SiteContent::Status => {
+            let upstream = format!("http://{}/", status_upstream(stack));
+            vec![location(&format!("{prefix}/"), Target::Status(upstream))]
+        }
         SiteContent::App(name) => {
             let upstream = format!("http://{}", upstream_name(stack, name));
             let base = stack
@@ -118,6 +128,7 @@ enum Target {
     Alias(String),
     App(String),
     Login(String),
+    Status(String),
     Redirect(Redirect),
 }
 
@@ -130,13 +141,14 @@ fn exact(path: &str, target: Target) -> Value {
 }
 
 fn values(path: &str, exact: bool, target: Target) -> Value {
-    let (is_root, is_login) = (
-        matches!(target, Target::Root(_)),
-        matches!(target, Target::Login(_)),
-    );
+    let is_root = matches!(target, Target::Root(_));
+    let is_login = matches!(target, Target::Login(_));
+    let is_stream = matches!(target, Target::Status(_));
     let (alias, upstream, redirect) = match target {
         Target::Root(directory) | Target::Alias(directory) => (Some(directory), None, None),
-        Target::App(upstream) | Target::Login(upstream) => (None, Some(upstream), None),
+        Target::App(upstream) | Target::Login(upstream) | Target::Status(upstream) => {
+            (None, Some(upstream), None)
+        }
         Target::Redirect(redirect) => {
             let to = redirect.to.to_string();
             let keeps_path = redirect.to.keeps_path();
@@ -144,5 +156,6 @@ fn values(path: &str, exact: bool, target: Target) -> Value {
             (None, None, Some(redirect))
         }
     };
-    context! { path, exact, has_files => !exact, is_root, is_login, alias, upstream, redirect }
+    let has_files = !exact && !is_stream;
+    context! { path, exact, has_files, is_root, is_login, is_stream, alias, upstream, redirect }
 }

@@ -15,6 +15,30 @@ const HOSTS: &str = "hosts = [\"*\"]";
 const OPEN: &str = "static = \"open\"";
 const NAMED: &str = "hosts = [\"a.example\", \"b.example\"]";
 
+/// Nobody from elsewhere sees it unless the stack file says so.
+#[test]
+fn the_status_page_is_closed_unless_it_is_opened() {
+    let page = |rest: &str| {
+        let stack = parsed(OPEN, &format!("page = \"status\"\n{rest}")).unwrap();
+        assert!(stack.has_status_page());
+        let site = stack.sites[1].clone();
+        site.access.unwrap()
+    };
+    let closed = page("");
+    for (address, status) in [
+        ("127.0.0.1", 200),
+        ("::1", 200),
+        ("192.0.2.1", 403),
+        ("2001:db8::1", 403),
+    ] {
+        let answer = closed.answer(address.parse().unwrap(), None);
+        assert_eq!(answer.status, status, "{address}");
+    }
+    let opened = page("access = { accounts = [\"ann\"] }");
+    assert_eq!((opened.accounts.len(), opened.allow.len()), (1, 0));
+    assert!(!parsed(OPEN, OPEN).unwrap().has_status_page());
+}
+
 #[test]
 fn what_a_site_may_be() {
     let to = parsed(OPEN, "redirect = \"https://b.example\"\nstatus = 301").unwrap();
@@ -71,6 +95,12 @@ fn faults_of_sites_are_named_with_their_place() {
             "is not where a redirect can lead",
         ),
         (OPEN, "redirect = \"/open/x\"".into(), "leads to itself"),
+        (
+            OPEN,
+            "app = \"counter\"\npage = \"status\"".into(),
+            "both `app` and `page`",
+        ),
+        (OPEN, "page = \"home\"".into(), "unknown variant `home`"),
         (
             OPEN,
             "redirect = \"/x\"\nstatus = 200".into(),

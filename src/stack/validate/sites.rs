@@ -6,8 +6,8 @@ use toml::Spanned;
 
 use super::Validation;
 use crate::model::{HostPattern, Name};
-use crate::stack::raw::RawSite;
-use crate::stack::{App, Limits, LogRules, Redirect, Site, SiteContent, StackError};
+use crate::stack::raw::{RawPage, RawSite};
+use crate::stack::{Access, App, Limits, LogRules, Redirect, Site, SiteContent, StackError};
 
 const ONE_OF_THEM: &str = "a site is one of them: make two sites";
 
@@ -34,6 +34,10 @@ impl Validation<'_> {
             let name = match (site.name, &content) {
                 (Some(name), _) => name.into_inner(),
                 (None, SiteContent::Seeded(name) | SiteContent::App(name)) => name.clone(),
+                (None, SiteContent::Status) => match "status".parse() {
+                    Ok(name) => name,
+                    Err(_) => return self.fault(span, "no name", "add `name`"),
+                },
                 (None, SiteContent::Directory(_)) => {
                     return self.fault(
                         span,
@@ -64,6 +68,11 @@ impl Validation<'_> {
                 );
             }
             let access = site.access.map(|access| self.access(access)).transpose()?;
+            let access = match content {
+                // What it shows is nobody else's business, unless somebody says so.
+                SiteContent::Status => Some(access.unwrap_or_else(Access::this_host)),
+                _ => access,
+            };
             sites.push(Site {
                 name,
                 host,
@@ -90,12 +99,22 @@ impl Validation<'_> {
         span: Range<usize>,
         apps: &[App],
     ) -> Result<SiteContent, StackError> {
-        match (&site.files, &site.app, &site.redirect) {
-            (Some(files), None, None) => self.files(files),
-            (None, Some(app), None) if apps.iter().any(|known| &known.name == app.get_ref()) => {
+        let given = [
+            site.files.as_ref().map(|files| (files.span(), "static")),
+            site.app.as_ref().map(|app| (app.span(), "app")),
+            site.redirect.as_ref().map(|to| (to.span(), "redirect")),
+            site.page.as_ref().map(|page| (page.span(), "page")),
+        ];
+        let mut given = given.into_iter().flatten();
+        if let (Some((span, first)), Some((_, second))) = (given.next(), given.next()) {
+            return self.fault(span, format!("both `{first}` and `{second}`"), ONE_OF_THEM);
+        }
+        match (&site.files, &site.app, &site.redirect, &site.page) {
+            (Some(files), ..) => self.files(files),
+            (_, Some(app), ..) if apps.iter().any(|known| &known.name == app.get_ref()) => {
                 Ok(SiteContent::App(app.get_ref().clone()))
             }
-            (None, Some(app), None) => {
+            (_, Some(app), ..) => {
                 let message = format!("there is no app called `{}`", app.get_ref());
                 self.fault(
                     app.span(),
@@ -103,24 +122,18 @@ impl Validation<'_> {
                     "declare it as `[app.NAME]`, or correct the name",
                 )
             }
-            (None, None, Some(to)) => Ok(SiteContent::Redirect(Redirect {
+            (.., Some(to), _) => Ok(SiteContent::Redirect(Redirect {
                 to: to.get_ref().clone(),
                 status: self.status(site.status.as_ref())?,
             })),
-            (None, None, None) => self.fault(
+            (.., Some(page)) => match page.get_ref() {
+                RawPage::Status => Ok(SiteContent::Status),
+            },
+            (None, None, None, None) => self.fault(
                 span,
                 "the site serves nothing",
-                "add `static = \"…\"`, `app = \"…\"` or `redirect = \"…\"`",
+                "add `static = \"…\"`, `app = \"…\"`, `redirect = \"…\"` or `page = \"status\"`",
             ),
-            (Some(files), Some(_), _) => {
-                self.fault(files.span(), "both `static` and `app`", ONE_OF_THEM)
-            }
-            (Some(files), None, Some(_)) => {
-                self.fault(files.span(), "both `static` and `redirect`", ONE_OF_THEM)
-            }
-            (None, Some(app), Some(_)) => {
-                self.fault(app.span(), "both `app` and `redirect`", ONE_OF_THEM)
-            }
         }
     }
 

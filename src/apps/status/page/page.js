@@ -1,0 +1,216 @@
+"use strict";
+// Draws what the supervisor wrote, and draws it again when that changes. A part that did not change is left as it
+// is, so that whoever reads or has the focus in it stays there.
+
+const base = new URL(".", document.baseURI);
+const STALE = 90;
+const opened = new Set();
+const drawn = new Map();
+let now = null;
+let record = null;
+let ahead = 0;
+let source = null;
+
+const byId = (id) => document.getElementById(id);
+
+function when(seconds) {
+  if (!seconds) return "never";
+  const date = new Date(seconds * 1000);
+  return el("time", { datetime: date.toISOString(), title: date.toLocaleString() }, ago(seconds));
+}
+
+function ago(seconds) {
+  const past = Math.max(0, Date.now() / 1000 + ahead - seconds);
+  if (past < 90) return "just now";
+  for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
+    const count = Math.floor(past / size);
+    if (count >= 1) return `${count} ${unit}${count === 1 ? "" : "s"} ago`;
+  }
+  return "just now";
+}
+
+const WORDS = { healthy: "healthy", unhealthy: "unhealthy", unknown: "unknown", note: "healthy" };
+
+function mark(verdict) {
+  const word = WORDS[verdict] ?? "unknown";
+  return el("span", { class: "mark", "data-verdict": word }, word);
+}
+
+// Draws a part if its data is another one.
+function part(id, data, draw) {
+  const text = JSON.stringify(data);
+  const section = byId(id);
+  if (drawn.get(id) === text) return;
+  drawn.set(id, text);
+  const body = section.querySelector(".body");
+  const focused = body.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  body.replaceChildren(...[draw()].flat());
+  if (focused) body.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+}
+
+function list(rows, none) {
+  return rows.length === 0 ? el("p", { class: "none" }, none) : el("ul", { class: "rows" }, rows);
+}
+
+function probeRow(probe, today) {
+  const days = record?.days?.probes?.[probe.name];
+  const up = uptime(days);
+  const words = up ? `${up.text} of 90 days` : "no history yet";
+  const summary = el("summary", { "data-key": probe.name },
+    mark(probe.verdict),
+    el("span", { class: "name" }, probe.subject),
+    strip(days, today),
+    el("span", { class: "share-text" }, up ? up.text : "–", el("span", { class: "sr" }, up ? " of 90 days" : " no history yet")));
+  const bad = (days ?? []).filter((day) => day[2] + day[3] > 0).reverse();
+  const details = el("details", { class: "probe" }, summary,
+    el("p", {}, probe.wavers ? "It changes again and again. " : null, probe.reason),
+    el("p", { class: "soft" }, `${WORDS[probe.verdict] ?? "unknown"} since `, when(probe.since), `; ${words}`),
+    bad.length === 0 ? null : el("ul", { class: "days" }, bad.slice(0, 14).map((day) =>
+      el("li", {}, `${dayName(day[0])}: ${percent(day[1], day[1] + day[2] + day[3])}, ${day[2]} unhealthy, ${day[3]} unknown of ${day[1] + day[2] + day[3]} answers`))));
+  details.open = opened.has(probe.name);
+  details.addEventListener("toggle", () => (details.open ? opened.add(probe.name) : opened.delete(probe.name)));
+  return details;
+}
+
+function drawProbes() {
+  const today = record?.days?.today ?? Math.floor(now.time / 86400);
+  const order = { unhealthy: 0, unknown: 1, healthy: 2, note: 2 };
+  const groups = new Map();
+  for (const probe of now.probes) {
+    const stack = probe.stack ?? "This host";
+    if (!groups.has(stack)) groups.set(stack, []);
+    groups.get(stack).push(probe);
+  }
+  return [...groups].map(([stack, probes]) => el("div", { class: "group" },
+    el("h3", {}, stack),
+    [...probes].sort((a, b) => order[a.verdict] - order[b.verdict]).map((probe) => probeRow(probe, today))));
+}
+
+const FOUND = {
+  errors: (one) => `${one.count} answers were failures`,
+  "brute-force": (one) => `${one.client ?? "somebody"} was refused ${one.count} times in a minute`,
+  scanner: (one) => `${one.client ?? "somebody"} asked ${one.count} times in a minute for what is not there`,
+};
+
+function milliseconds(value, requests) {
+  if (value === null || value === undefined) return requests > 0 ? "over 5 s" : "–";
+  return value >= 1000 ? `${value / 1000} s` : `${value} ms`;
+}
+
+function siteCard(site) {
+  const numbers = site.statuses.map((count, index) => (count === 0 ? null
+    : el("li", {}, el("i", { class: `s${index + 1}` }), `${index + 1}xx `, el("b", {}, count.toLocaleString()))));
+  return el("article", { class: "site" },
+    el("h3", {}, site.name),
+    el("p", { class: "big" }, el("b", {}, site.requests.toLocaleString()), site.requests === 1 ? " request" : " requests"),
+    share(site.statuses),
+    el("ul", { class: "legend" }, numbers),
+    chart(record?.charts?.[site.name]),
+    el("dl", { class: "times" },
+      el("div", {}, el("dt", {}, el("i", { class: "usual" }), "half within"), el("dd", {}, milliseconds(site.p50_ms, site.requests))),
+      el("div", {}, el("dt", {}, el("i", { class: "slow" }), "99 % within"), el("dd", {}, milliseconds(site.p99_ms, site.requests)))),
+    site.findings.map((one) => el("p", { class: "found" }, (FOUND[one.kind] ?? (() => one.kind))(one))));
+}
+
+function containerRow(one) {
+  const verdict = one.phase === "up" && !one.crash_loop ? "healthy" : one.phase === "held" ? "unknown" : "unhealthy";
+  const mends = one.mends === 0 ? "never mended" : `mended ${one.mends} time${one.mends === 1 ? "" : "s"}`;
+  return el("li", {}, mark(verdict), el("span", { class: "name" }, one.name),
+    el("span", { class: "soft" }, `${one.phase.replaceAll("_", " ")} since `, when(Date.parse(one.since) / 1000), `, ${mends}`, one.crash_loop ? ", crash loop" : ""),
+    one.error ? el("p", { class: "found" }, one.error) : null);
+}
+
+function certificateRow(one) {
+  const left = Math.floor((one.not_after - now.time) / 86400);
+  const verdict = left < 0 ? "unhealthy" : left < 7 ? "unknown" : "healthy";
+  return el("li", {}, mark(verdict), el("span", { class: "name" }, one.stack),
+    el("span", { class: "soft" }, left < 0 ? "has ended" : `${left} day${left === 1 ? "" : "s"} left, ${one.issuer}`),
+    one.error ? el("p", { class: "found" }, one.error) : null);
+}
+
+function backupRow(one) {
+  const fault = one.fault ?? one.failure;
+  const verdict = fault ? "unhealthy" : one.good ? "healthy" : "unknown";
+  return el("li", {}, mark(verdict), el("span", { class: "name" }, one.stack),
+    el("span", { class: "soft" }, "newest ", when(one.newest), ", last good ", when(one.good)),
+    fault ? el("p", { class: "found" }, fault) : null);
+}
+
+function drawAll() {
+  if (now === null) return;
+  document.title = `${plain(now.host, 60)}: status`;
+  byId("host").textContent = plain(now.host, 80);
+  const ill = now.probes.filter((probe) => probe.verdict === "unhealthy").length;
+  const unclear = now.probes.filter((probe) => probe.verdict === "unknown").length;
+  const banner = byId("banner");
+  const [verdict, words] = now.probes.length === 0 ? ["unknown", "Nothing has been asked yet."]
+    : ill > 0 ? ["unhealthy", `${ill} of ${now.probes.length} probes ${ill === 1 ? "is" : "are"} unhealthy`]
+      : unclear > 0 ? ["unknown", `${unclear} of ${now.probes.length} probes got no answer`]
+        : ["healthy", `All ${now.probes.length} probes are healthy`];
+  if (banner.textContent !== words) banner.textContent = words;
+  banner.dataset.verdict = verdict;
+  byId("facts").textContent = plain(`Generation ${now.generation}, tavernctl ${now.tavernctl}`);
+  const minute = Math.floor(now.time / 60);
+  part("alerts", [now.alerts, minute], () => el("ul", { class: "rows alerts" }, now.alerts.map((one) =>
+    el("li", {}, mark(one.good ? "healthy" : "unhealthy"), el("span", { class: "name" }, one.text), el("span", { class: "soft" }, when(one.at))))));
+  byId("alerts").hidden = now.alerts.length === 0;
+  part("probes", [now.probes, record?.days, minute], drawProbes);
+  part("sites", [now.sites, record?.charts], () => (now.sites.length === 0
+    ? el("p", { class: "none" }, "Nobody watches the logs.") : now.sites.map(siteCard)));
+  part("containers", [now.containers, minute], () => list(now.containers.map(containerRow), "No containers."));
+  part("certificates", [now.certificates, minute], () => list(now.certificates.map(certificateRow), "No certificates."));
+  part("backups", [now.backups, minute], () => list(now.backups.map(backupRow), "No stack has backups."));
+  part("generations", [now.generations, minute], () => list(now.generations.map((one) =>
+    el("li", {}, el("span", { class: "number" }, one.number), el("span", { class: "name" }, one.verb), el("span", { class: "soft" }, when(one.at)))), "None."));
+}
+
+function tellLine() {
+  const line = byId("line");
+  const old = now === null ? Infinity : Date.now() / 1000 + ahead - now.time;
+  const live = source !== null && source.readyState === EventSource.OPEN;
+  const [state, words] = !live ? ["down", "not connected; asking again"]
+    : now === null ? ["wait", "waiting for tavernd"]
+      : old > STALE ? ["down", `tavernd has written nothing since ${ago(now.time)}`]
+        : ["up", "live"];
+  line.dataset.state = state;
+  if (line.textContent !== words) line.textContent = words;
+}
+
+async function fetchHistory() {
+  try {
+    const answer = await fetch(new URL("history.json", base), { cache: "no-store" });
+    if (!answer.ok) return;
+    record = await answer.json();
+    drawAll();
+  } catch {
+    // The next event asks again.
+  }
+}
+
+function take(data) {
+  now = JSON.parse(data);
+  if (now === null) return;
+  drawAll();
+  if (record === null || record.edition !== now.edition) fetchHistory();
+}
+
+function connect() {
+  source?.close();
+  source = new EventSource(new URL("events", base));
+  source.addEventListener("open", tellLine);
+  source.addEventListener("now", (event) => { take(event.data); tellLine(); });
+  source.addEventListener("beat", (event) => { ahead = Number(event.data) - Date.now() / 1000; drawAll(); tellLine(); });
+  source.addEventListener("error", () => {
+    tellLine();
+    if (source.readyState !== EventSource.CLOSED) return;
+    setTimeout(connect, 10000);
+  });
+}
+
+// A window that nobody looks at holds no line.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) { source?.close(); return; }
+  if (source === null || source.readyState === EventSource.CLOSED) connect();
+});
+setInterval(tellLine, 5000);
+connect();

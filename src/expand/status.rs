@@ -1,0 +1,94 @@
+use minijinja::{Value, context};
+
+use super::base::managed_for;
+use super::emit::{EmitError, emit};
+use crate::model::{Facts, Layout, Mode};
+use crate::resource::{Desired, Directory, Keep, Owner, Resource, ResourceId, Unit};
+use crate::stack::Stack;
+
+const NAME: &str = "tavern-status";
+/// Who may read what the page shows. A container's group has a dash where this has none.
+const GROUP: &str = "tavernstatus";
+/// What is written in it belongs to its group: the supervisor may give nothing away.
+const MODE: Mode = Mode(0o2750);
+
+fn is_wanted(stacks: &[Stack]) -> bool {
+    stacks.iter().any(Stack::has_status_page)
+}
+
+/// What restarts with another binary.
+pub(super) fn service_id(stacks: &[Stack]) -> Option<ResourceId> {
+    is_wanted(stacks).then(|| ResourceId(format!("unit:{NAME}.service")))
+}
+
+/// The group of the page's unit, if a stack has the page.
+pub(super) fn group(stacks: &[Stack]) -> Option<String> {
+    is_wanted(stacks).then(|| GROUP.to_owned())
+}
+
+/// The directory of the snapshot, as it is made at boot.
+pub(super) fn at_boot(stacks: &[Stack], layout: &Layout) -> Option<Value> {
+    is_wanted(stacks).then(|| {
+        context! {
+            path => layout.status().to_string_lossy(),
+            mode => format!("{:04o}", MODE.0),
+            group => GROUP,
+        }
+    })
+}
+
+/// The directory of the snapshot.
+pub(super) fn directory(stacks: &[Stack], layout: &Layout) -> Option<Resource> {
+    is_wanted(stacks).then(|| {
+        Resource::Directory(Directory {
+            path: layout.status(),
+            mode: MODE,
+            owner: Owner::root_and(GROUP),
+            keep: Keep::Managed,
+        })
+    })
+}
+
+/// The socket and the service of the status page, for whichever stacks show it.
+pub(super) fn resources(
+    stacks: &[Stack],
+    facts: &Facts,
+    layout: &Layout,
+) -> Result<Vec<Desired>, EmitError> {
+    let Some(id) = service_id(stacks) else {
+        return Ok(Vec::new());
+    };
+    let values = context! {
+        binary => facts.binary.to_string_lossy(),
+        socket => layout.status_socket().to_string_lossy(),
+        snapshot => layout.status_snapshot().to_string_lossy(),
+        group => GROUP,
+    };
+    let socket = Unit {
+        name: format!("{NAME}.socket"),
+        alias: None,
+        service: Some(format!("{NAME}.service")),
+        is_beside: false,
+    };
+    let service = Unit {
+        name: format!("{NAME}.service"),
+        alias: None,
+        service: None,
+        is_beside: false,
+    };
+    let socket_id = ResourceId(format!("unit:{}", socket.name));
+    Ok(vec![
+        managed_for(
+            layout.units.join(&socket.name),
+            emit("status.socket", &values)?,
+            vec![socket_id],
+        ),
+        managed_for(
+            layout.units.join(&service.name),
+            emit("status.service", &values)?,
+            vec![id],
+        ),
+        Resource::Unit(socket).into(),
+        Resource::Unit(service).into(),
+    ])
+}
