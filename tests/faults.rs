@@ -737,6 +737,10 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         &[
             "debian_12_backups_on_another_host",
             "debian_13_backups_are_refused_before_anything_is_touched",
+            "an_incomplete_backup_is_not_kept",
+            "a_repository_that_was_there_is_not_made_again",
+            "a_drill_that_does_not_fit_is_not_begun",
+            "an_exchange_ends_or_never_was",
             "an_exchange_ends_or_never_was",
         ],
     ),

@@ -128,8 +128,9 @@ impl Backups<'_> {
             .map_err(|error| unsound(&error.to_string()))?;
         let fits = mint::key_fits(certificate.as_bytes(), key.as_bytes())
             .map_err(|error| unsound(&error.to_string()))?;
-        if !fits || !info.is_own {
-            return Err(unsound("its key does not fit, or somebody else signed it"));
+        // Ours are bound to names, every one of them.
+        if !fits || info.permitted.is_empty() {
+            return Err(unsound("its key does not fit, or it is no CA of Tavern's"));
         }
         Ok(Some(Pair {
             certificate: certificate.clone(),

@@ -98,8 +98,8 @@ mod tests {
 
     use super::*;
 
-    /// Speaks one version, as an engine that is upgraded or downgraded does.
-    fn answer(stream: UnixStream, speaks: u32) {
+    /// Speaks one version, as an engine that is upgraded or downgraded does, and only to who has asked for it.
+    fn answer(stream: UnixStream, speaks: u32, agreed: &mut u32) {
         let mut stream = BufReader::new(stream);
         let mut first = String::new();
         stream.read_line(&mut first).unwrap();
@@ -108,14 +108,15 @@ mod tests {
             line.clear();
         }
         let path = first.split([' ', '?']).nth(1).unwrap_or_default();
-        let version = format!("/v1.{speaks}/");
-        let (status, body) = if path.ends_with("/version") {
-            ("200 OK", format!("{{\"ApiVersion\":\"1.{speaks}\"}}"))
-        } else if path.starts_with(&version) {
-            ("200 OK", "{\"Volumes\":[]}".to_owned())
+        if path.ends_with("/version") {
+            *agreed = speaks;
+        }
+        let (status, body) = if *agreed == speaks {
+            let body = format!("{{\"ApiVersion\":\"1.{speaks}\",\"Volumes\":[]}}");
+            ("200 OK", body)
         } else {
-            let what = format!("{{\"message\":\"{path} is too new\"}}");
-            ("400 Bad Request", what)
+            let body = "{\"message\":\"client version is too new\"}".to_owned();
+            ("400 Bad Request", body)
         };
         let length = body.len();
         write!(
@@ -134,8 +135,9 @@ mod tests {
         let speaks = Arc::new(AtomicU32::new(45));
         let spoken = Arc::clone(&speaks);
         std::thread::spawn(move || {
+            let mut agreed = 0;
             for stream in listener.incoming().flatten() {
-                answer(stream, spoken.load(Ordering::SeqCst));
+                answer(stream, spoken.load(Ordering::SeqCst), &mut agreed);
             }
         });
         let connection = Connection::at(path);

@@ -11,6 +11,7 @@ use super::cause::Cause;
 use super::metrics;
 use super::notify::Notify;
 use super::picture::{KeptContainer, Picture};
+use super::say::say;
 use super::scribe;
 use super::step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
 use super::watch;
@@ -364,37 +365,7 @@ impl Keeper {
         let kept = self.kept.get(name);
         let why = kept.and_then(|kept| kept.error.clone()).unwrap_or_default();
         let cause = kept.and_then(|kept| kept.cause.clone()).unwrap_or_default();
-        let container = name;
-        match saying {
-            Saying::Down(mend) => warn!(
-                container,
-                state = "down",
-                "container {name} is not as it was applied: {}",
-                work::doing(mend.as_str())
-            ),
-            Saying::Failed(mend) => error!(
-                container,
-                state = "failed",
-                error = why,
-                "container {name}: the step `{}` failed; it is tried again",
-                mend.as_str()
-            ),
-            Saying::Recovered => info!(container, state = "up", "container {name} is well again"),
-            Saying::CrashLoop => error!(
-                container,
-                state = "crash-loop",
-                error = cause,
-                "container {name} crashes again and again: `docker logs {name}` says why"
-            ),
-            Saying::CrashLoopOver => {
-                info!(container, state = "up", "container {name} crashes no more");
-            }
-            Saying::Foreign => error!(
-                container,
-                state = "foreign",
-                "a container that Tavern did not make has the name {name}: it is left alone"
-            ),
-        }
+        say(name, saying, &why, &cause);
     }
 
     fn is_stuck(&self, now: Moment) -> bool {

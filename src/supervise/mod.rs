@@ -13,6 +13,7 @@ mod metrics;
 mod notify;
 mod picture;
 mod record;
+mod say;
 mod scribe;
 mod send;
 mod snapshot;

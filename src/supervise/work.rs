@@ -89,17 +89,6 @@ fn why_it_ended(host: &Host, name: &str) -> Option<Cause> {
     Some(Cause::of(&log, found.exit_code, found.is_oom_killed))
 }
 
-/// What a mend is for, in words.
-pub(super) fn doing(mend: &str) -> &'static str {
-    match mend {
-        "image" => "it and its image are gone; both are brought back",
-        "renew" => "somebody changed its settings; it is made anew, on its own volume",
-        "create" => "it is gone; it is made again, on its own volume",
-        "start" => "it is stopped; it is started",
-        _ => "it does not answer; it is restarted",
-    }
-}
-
 fn in_words(error: &EngineError) -> String {
     match error.help() {
         Some(help) => format!("{error}: {help}"),
