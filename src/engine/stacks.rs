@@ -8,18 +8,6 @@ use crate::model::{HostPattern, Layout};
 use crate::resource::{MARKER, NginxTree, PathState};
 use crate::stack::{DEFAULT, Stack, parse};
 
-/// What no app's unit may be called.
-const OWN_UNITS: [&str; 8] = [
-    "tavern-recover",
-    "tavern-monitor",
-    "tavern-status",
-    "tavern-check",
-    "tavern-renew",
-    "tavern-backup",
-    "tavern-drill",
-    "tavern-revert",
-];
-
 /// A stack with the file it came from.
 #[derive(Debug, Clone)]
 pub struct NamedStack {
@@ -93,14 +81,6 @@ fn source(files: &dyn Files, path: &Path) -> Result<Vec<u8>, EngineError> {
 pub(super) fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
     let mut seen = std::collections::BTreeMap::new();
     for NamedStack { stack, .. } in stacks {
-        let stems = stack.apps.iter();
-        let mut stems = stems.map(|app| Layout::unit_stem(&stack.name, &app.name));
-        if let Some(unit) = stems.find(|stem| OWN_UNITS.contains(&stem.as_str())) {
-            return Err(EngineError::Clash(format!(
-                "unit `{unit}` is one of Tavern's own, and an app of stack `{}` would have that name",
-                stack.name
-            )));
-        }
         let things = stack
             .containers
             .iter()
@@ -334,11 +314,6 @@ mod tests {
         assert!(units.contains("unit `tavern-a-b-api`"), "{units}");
         let logs = clash(stack("a", &site("b-x")), stack("a-b", &site("x")));
         assert!(logs.contains("log `a-b-x`"), "{logs}");
-        let own = clash(stack("status", &app("status")), stack("b", &site("x")));
-        assert!(
-            own.contains("unit `tavern-status` is one of Tavern's own"),
-            "{own}"
-        );
         let whole = clash(stack("a", &site("b")), stack("a-b", &site("y")));
         assert!(whole.contains("log `a-b`"), "{whole}");
         assert_eq!(
