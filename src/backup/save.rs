@@ -26,6 +26,8 @@ impl Backups<'_> {
     /// # Errors
     /// When anything of it could not be saved: the record and the journal have it then.
     pub fn save(&self, stack: &Stack) -> Result<String, BackupError> {
+        // That has a probe of its own, and no backup has failed for it.
+        self.engine.refuse_open_exchange()?;
         let outcome = self.alone().and_then(|_alone| {
             let restic = self.repository(stack, None)?;
             let id = self.save_as(stack, &restic, Kind::Regular)?;

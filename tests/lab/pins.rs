@@ -153,18 +153,26 @@ fn a_tag_that_moves_is_another_matter(host: &Host, first: &str) {
         host.wait(what, SOON, || {
             let found =
                 host.sh("docker inspect -f '{{.State.Health.Status}} {{.Image}}' redis-flask");
-            if found.stdout.contains(first.trim()) {
+            // What is wrong next is told only of one that was well.
+            let status = host.ok("tavernctl status");
+            if found.stdout.contains(first.trim()) && status.contains("watched: up since") {
                 Ok(())
             } else {
-                Err(format!("{found}\n{}", host.ok("tavernctl status")))
+                Err(format!("{found}\n{status}"))
             }
         });
     };
     // Made again, and pulled again, it is the same one.
     host.ok("docker rm -f redis-flask");
     is_back("the container, of the same image");
+    host.ok("tavernctl hold redis");
+    host.wait("the hold to be seen", SOON, || {
+        let status = host.ok("tavernctl status");
+        let is_held = status.contains("watched: held since");
+        is_held.then_some(()).ok_or(status)
+    });
     host.ok(&format!(
-        "tavernctl hold redis && docker rm -f redis-flask && docker rmi {NAME}:7; docker rmi -f {}; tavernctl hold --end",
+        "docker rm -f redis-flask && docker rmi {NAME}:7; docker rmi -f {}; tavernctl hold --end",
         first.trim()
     ));
     is_back("the same image, pulled with the login");
