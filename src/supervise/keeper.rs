@@ -336,6 +336,10 @@ impl Keeper {
             return;
         };
         let (state, effects) = step(&kept.state, event, now);
+        if event == Event::Unheld {
+            // A mend that came before the hold was seen was refused for it.
+            kept.error = None;
+        }
         if state.phase.name() != kept.state.phase.name() {
             kept.since = self.host.clock.now_text();
         }

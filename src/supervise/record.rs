@@ -152,6 +152,11 @@ fn of_the_supervisor(engine: &Engine<'_>) -> Vec<Finding> {
                     kept.name
                 ),
             ),
+            // Why it ended leads further than what its mend met.
+            (Some(error), Some(cause), false) if kept.phase != "up" => (
+                Verdict::Unhealthy,
+                format!("{cause}; the last mend: {error}"),
+            ),
             (Some(error), _, false) => (Verdict::Unhealthy, error.clone()),
             // It may be up again by now.
             (None, Some(cause), false) if kept.phase != "up" => (Verdict::Unhealthy, cause.clone()),
