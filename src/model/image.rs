@@ -125,7 +125,12 @@ mod tests {
                 true,
             ),
             ("localhost/a:1", "localhost/a", "localhost", true),
-            ("ghcr.io/a/b:1", "ghcr.io/a/b", "ghcr.io", true),
+            (
+                "registry.example/a/b:1",
+                "registry.example/a/b",
+                "registry.example",
+                true,
+            ),
         ] {
             let image: ImageRef = text.parse().unwrap();
             assert_eq!(
