@@ -38,7 +38,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("check", &["host", "stack", "model", "mint", "resource"]),
     ("logs", &["host", "stack", "model"]),
-    ("monitor", &[]),
+    ("monitor", &["model"]),
     (
         "supervise",
         &[

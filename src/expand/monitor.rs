@@ -4,9 +4,9 @@ use minijinja::{Value, context};
 
 use super::base::managed_for;
 use super::emit::{EmitError, emit};
-use crate::model::{Facts, Layout};
+use crate::model::{Facts, Layout, LogRules};
 use crate::resource::{Desired, Resource, ResourceId, Unit};
-use crate::stack::{LogRules, Stack};
+use crate::stack::Stack;
 
 const NAME: &str = "tavern-monitor.service";
 

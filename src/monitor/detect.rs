@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use super::line::Request;
-use super::rules::Rules;
 use super::tally::Sum;
+use crate::model::LogRules;
 
 /// Clients that are kept apart for a site; the ones that did least make room.
 const CLIENTS: usize = 2048;
@@ -110,7 +110,7 @@ impl Clients {
     }
 
     /// Those that stand out, or did a while ago.
-    pub(super) fn findings(&mut self, rules: &Rules, now: u64) -> Vec<Finding> {
+    pub(super) fn findings(&mut self, rules: &LogRules, now: u64) -> Vec<Finding> {
         self.turn(now / 60);
         for (client, (refused, missing)) in self.before.iter().chain(&self.now) {
             for (kind, count, limit) in [
@@ -148,15 +148,16 @@ impl Clients {
 }
 
 /// Whether too much fails.
-pub(super) fn errors(sum: &Sum, rules: &Rules) -> Option<Finding> {
+pub(super) fn errors(sum: &Sum, rules: &LogRules) -> Option<Finding> {
     let (all, failures) = (sum.requests(), sum.failures());
-    let is_much = failures.saturating_mul(1000) > all.saturating_mul(rules.error_permille);
-    (all >= rules.error_requests && is_much).then_some(Finding {
+    let is_much =
+        failures.saturating_mul(1000) > all.saturating_mul(u64::from(rules.error_permille));
+    (all >= u64::from(rules.error_requests) && is_much).then_some(Finding {
         kind: Kind::Errors,
         client: None,
         count: failures,
         of: all,
-        minutes: rules.error_minutes,
+        minutes: rules.error_minutes.into(),
     })
 }
 
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn who_guesses_is_found_with_all_addresses_of_the_network() {
-        let rules = Rules::default();
+        let rules = LogRules::default();
         let mut clients = Clients::default();
         for n in 0..rules.brute_force {
             clients.note(&request(&format!("2001:db8::{n:x}"), 401), 6000);
@@ -208,9 +209,9 @@ mod tests {
 
     #[test]
     fn a_flood_of_attackers_takes_no_memory() {
-        let rules = Rules {
+        let rules = LogRules {
             brute_force: 1,
-            ..Rules::default()
+            ..LogRules::default()
         };
         let mut clients = Clients::default();
         for n in 0..10_000_u32 {
@@ -225,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_scanner_is_found_in_a_crowd() {
-        let rules = Rules::default();
+        let rules = LogRules::default();
         let mut clients = Clients::default();
         for n in 0..40_000_u32 {
             let one = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n);
@@ -243,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_few_failures_are_no_burst() {
-        let rules = Rules::default();
+        let rules = LogRules::default();
         let sum = |good: u32, bad: u32| {
             let mut tally = Tally::over(5);
             for n in 0..good + bad {
@@ -256,7 +257,7 @@ mod tests {
         assert_eq!(errors(&sum(95, 5), &rules), None, "5 % is not over 5 %");
         let found = errors(&sum(94, 6), &rules).unwrap();
         assert_eq!((found.count, found.of, found.minutes), (6, 100, 5));
-        let strict = Rules {
+        let strict = LogRules {
             error_permille: 5,
             error_requests: 1000,
             ..rules

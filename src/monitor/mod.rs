@@ -11,5 +11,5 @@ mod tally;
 
 pub use detect::{Finding, Kind};
 pub use report::{REPORT_FILE, Report, SiteReport};
-pub use rules::{RULES_FILE, RuleBook, Rules, RulesError};
+pub use rules::{RULES_FILE, RuleBook, RulesError};
 pub use run::{MonitorError, Places, describe, run};

@@ -10,44 +10,18 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::model::LogRules;
+
 /// Their name among the unit's credentials.
 pub const RULES_FILE: &str = "rules";
 
 /// The version of the form that this build reads.
 const VERSION: u32 = 1;
 
-/// When something stands out in one log.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Rules {
-    /// The share of 5xx among the answers, in thousandths.
-    pub error_permille: u64,
-    /// Over so many minutes.
-    pub error_minutes: u64,
-    /// With fewer answers a share says nothing.
-    pub error_requests: u64,
-    /// Refusals (401, 403, 429) of one client within a minute.
-    pub brute_force: u32,
-    /// Requests of one client for what is not there (400, 404, 405, 414), within a minute.
-    pub scanner: u32,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            error_permille: 50,
-            error_minutes: 5,
-            error_requests: 20,
-            brute_force: 30,
-            scanner: 60,
-        }
-    }
-}
-
 /// The rules of all logs; the default for those that have none.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RuleBook {
-    logs: BTreeMap<String, Rules>,
+    logs: BTreeMap<String, LogRules>,
 }
 
 /// The file is not one of rules.
@@ -73,7 +47,7 @@ pub enum RulesError {
 struct Written {
     version: u32,
     #[serde(default)]
-    logs: BTreeMap<String, Rules>,
+    logs: BTreeMap<String, LogRules>,
 }
 
 impl RuleBook {
@@ -98,7 +72,7 @@ impl RuleBook {
     }
 
     /// The rules of a log.
-    pub fn of(&self, log: &str) -> Rules {
+    pub fn of(&self, log: &str) -> LogRules {
         self.logs.get(log).copied().unwrap_or_default()
     }
 }
@@ -134,21 +108,21 @@ mod tests {
             _ => None,
         });
         let book = RuleBook::parse(&written.unwrap()).unwrap();
-        let own = Rules {
+        let own = LogRules {
             brute_force: 7,
             scanner: 8,
             error_requests: 9,
-            ..Rules::default()
+            ..LogRules::default()
         };
         assert_eq!(book.of("counter"), own);
         assert_eq!(book.of("counter-close"), own);
-        let main = Rules {
+        let main = LogRules {
             error_permille: 5,
             error_minutes: 2,
             ..own
         };
         assert_eq!(book.of("counter-main"), main);
-        assert_eq!(book.of("other"), Rules::default());
+        assert_eq!(book.of("other"), LogRules::default());
     }
 
     #[test]

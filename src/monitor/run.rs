@@ -17,8 +17,9 @@ use super::detect::{Clients, Finding, Kind, errors};
 use super::follow::Follower;
 use super::line;
 use super::report::{Report, SiteReport, is_name};
-use super::rules::{RuleBook, Rules};
+use super::rules::RuleBook;
 use super::tally::{MINUTES, Tally};
+use crate::model::LogRules;
 
 const SUFFIX: &str = ".access.json";
 /// Between two looks at the logs; a line is counted this late.
@@ -61,7 +62,7 @@ pub struct Places {
 
 struct Site {
     log: Follower,
-    rules: Rules,
+    rules: LogRules,
     tally: Tally,
     clients: Clients,
     unreadable: u64,
@@ -156,7 +157,7 @@ impl Monitor {
             let site = Site {
                 log,
                 rules,
-                tally: Tally::over(rules.error_minutes),
+                tally: Tally::over(rules.error_minutes.into()),
                 clients: Clients::default(),
                 unreadable: 0,
                 found: Vec::new(),
@@ -204,7 +205,7 @@ impl Monitor {
         let mut report = Report::new(now);
         for (name, site) in &mut self.sites {
             let rules = &site.rules;
-            let failing = site.tally.sum(now, rules.error_minutes);
+            let failing = site.tally.sum(now, rules.error_minutes.into());
             let mut found: Vec<Finding> = errors(&failing, rules).into_iter().collect();
             found.extend(site.clients.findings(rules, now));
             say_changes(name, &site.found, &found);

@@ -19,14 +19,13 @@ mod validate;
 
 use std::path::PathBuf;
 
-use crate::model::{HashCost, HostPattern, ImageRef, Name, UrlPath};
+use crate::model::{HashCost, HostPattern, ImageRef, LogRules, Name, UrlPath};
 
 pub use access::{Access, Answer, Require};
 pub use alert::{Alert, Webhook, is_webhook};
 pub use backup::{Backup, Interval, Retention, Target};
 pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
 pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
-pub use monitor::LogRules;
 pub use overlay::{Edit, Overlay};
 pub use proxy::Proxy;
 pub use report::StackError;

@@ -5,34 +5,7 @@ use toml::Spanned;
 
 use super::StackError;
 use super::validate::Validation;
-
-/// What the log monitor calls a finding, for one site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogRules {
-    /// The share of failures (5xx) among the answers, in thousandths.
-    pub error_permille: u32,
-    /// Over so many minutes.
-    pub error_minutes: u32,
-    /// With fewer answers a share says nothing.
-    pub error_requests: u32,
-    /// Refusals (401, 403, 429) of one client within a minute.
-    pub brute_force: u32,
-    /// Requests of one client for what is not there (400, 404, 405, 414), within a minute.
-    pub scanner: u32,
-}
-
-impl Default for LogRules {
-    /// 5 % over 5 minutes is the rule of the hosts that this was modelled on.
-    fn default() -> Self {
-        Self {
-            error_permille: 50,
-            error_minutes: 5,
-            error_requests: 20,
-            brute_force: 30,
-            scanner: 60,
-        }
-    }
-}
+use crate::model::LogRules;
 
 /// Rules as the file gives them: what is left out comes from the stack, then from the defaults.
 #[derive(Deserialize, Default)]

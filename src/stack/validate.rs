@@ -8,8 +8,8 @@ use toml::Spanned;
 
 use super::backup::RawBackup;
 use super::raw::{RawApp, RawContainer, RawStack};
-use super::{App, Container, Limits, LogRules, Opening, Stack, StackError};
-use crate::model::{HostPattern, Layout, Name};
+use super::{App, Container, Limits, Opening, Stack, StackError};
+use crate::model::{HostPattern, Layout, LogRules, Name};
 
 /// A stack file larger than this is a mistake.
 const SIZE_LIMIT: usize = 256 * 1024;

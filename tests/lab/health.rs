@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::site::{STACK, exits, installed, wait_until_healthy};
+use crate::site::{STACK, exits, installed, round, wait_until_healthy};
 use crate::support::lab::{Host, Image};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -19,17 +19,6 @@ fn debian_13_says_what_changed() {
     after_a_reboot_it_is_compared(&host);
     exits(&host.sh("tavernctl uninstall --yes --purge"), 0);
     host.ok("test ! -e /var/lib/tavern && test ! -e /run/tavern");
-}
-
-fn round(host: &Host) {
-    host.wait("a round", SOON, || {
-        let round = host.sh("systemctl start tavern-check.service");
-        if round.success() {
-            Ok(())
-        } else {
-            Err(host.ok("journalctl -u tavern-check -n 5 -o cat --no-pager"))
-        }
-    });
 }
 
 fn journal(host: &Host) -> String {

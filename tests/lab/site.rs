@@ -102,6 +102,15 @@ pub fn wait_until_healthy(host: &Host, what: &str) {
     });
 }
 
+/// One round of the health check, at once: another may be under way.
+pub fn round(host: &Host) {
+    host.wait("a round", std::time::Duration::from_secs(30), || {
+        let round = host.sh("systemctl start tavern-check.service");
+        let journal = || host.ok("journalctl -u tavern-check -n 5 -o cat --no-pager");
+        round.success().then_some(()).ok_or_else(journal)
+    });
+}
+
 /// Asserts that two listings are equal, showing only the lines that differ.
 pub fn same(before: &str, after: &str) {
     let only = |a: &str, b: &str, sign: &str| {

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::site::{STACK, exits, installed, wait_until_healthy};
+use crate::site::{STACK, exits, installed, round, wait_until_healthy};
 use crate::support::lab::{Host, Image};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -78,13 +78,6 @@ fn with_receiver(image: Image, name: &str) -> Host {
 
 fn monitors_pid(host: &Host) -> String {
     host.ok("systemctl show -p MainPID --value tavern-monitor")
-}
-
-fn round(host: &Host) {
-    host.wait("a round", SOON, || {
-        let round = host.sh("systemctl start tavern-check.service");
-        round.success().then_some(()).ok_or(round.to_string())
-    });
 }
 
 fn bad_rules_are_shown_with_their_place(host: &Host) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::site::{STACK, count, exits, installed, status, token, wait_until_healthy};
+use crate::site::{STACK, count, exits, installed, round, status, token, wait_until_healthy};
 use crate::support::lab::{Host, Image};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -88,17 +88,6 @@ fn wait_for_status(host: &Host, what: &str, text: &str) {
             Ok(())
         } else {
             Err(status)
-        }
-    });
-}
-
-fn round(host: &Host) {
-    host.wait("a round", SOON, || {
-        let round = host.sh("systemctl start tavern-check.service");
-        if round.success() {
-            Ok(())
-        } else {
-            Err(round.to_string())
         }
     });
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use toml::Spanned;
 
 use super::Validation;
-use crate::model::{HostPattern, Name};
+use crate::model::{HostPattern, LogRules, Name};
 use crate::stack::raw::{RawPage, RawSite};
-use crate::stack::{Access, App, Limits, LogRules, Redirect, Site, SiteContent, StackError};
+use crate::stack::{Access, App, Limits, Redirect, Site, SiteContent, StackError};
 
 const ONE_OF_THEM: &str = "a site is one of them: make two sites";
 
