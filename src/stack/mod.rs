@@ -11,6 +11,7 @@ mod edit;
 mod hash_cost;
 mod monitor;
 mod overlay;
+mod postgres;
 mod proxy;
 mod raw;
 mod report;
@@ -27,6 +28,7 @@ pub use backup::{Backup, Interval, Retention, Target};
 pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
 pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
 pub use overlay::{Edit, Overlay};
+pub use postgres::Postgres;
 pub use proxy::Proxy;
 pub use report::StackError;
 pub use tls::{Acme, Binding, Issuer};
@@ -215,6 +217,8 @@ pub struct Container {
     pub auth_file: Option<PathBuf>,
     /// Docker's name for its data volume.
     pub volume: String,
+    /// What it is for, if it is a Postgres.
+    pub postgres: Option<Postgres>,
 }
 
 /// What a container is, and so how Tavern configures, reaches and probes it.
@@ -223,6 +227,8 @@ pub struct Container {
 pub enum ContainerKind {
     /// Redis 7 on a Unix socket.
     Redis,
+    /// PostgreSQL on a Unix socket.
+    Postgres,
 }
 
 /// A port the firewall lets in.

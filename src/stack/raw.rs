@@ -93,6 +93,8 @@ pub(super) struct RawContainer {
     pub(super) image: Spanned<ImageRef>,
     pub(super) auth_file: Option<Spanned<PathBuf>>,
     pub(super) volume: Option<Spanned<String>>,
+    pub(super) database: Option<Spanned<String>>,
+    pub(super) user: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Default)]
