@@ -12,7 +12,7 @@ use crate::host::Invocation;
 use crate::mint;
 use crate::model::{Mode, Saved, Tried};
 use crate::resource::{BACKUP_USER, Owner, PathState};
-use crate::stack::{Container, Issuer, Stack, Target};
+use crate::stack::{Container, ContainerKind, Issuer, Stack, Target};
 
 /// A large tree on a slow disk takes its time.
 const COPYING: Duration = Duration::from_secs(12 * 3600);
@@ -135,7 +135,16 @@ impl Backups<'_> {
             manifest.files.insert(name, mint::sha256(&bytes));
         }
         for container in &stack.containers {
-            match self.save_redis(stack, container, stage, &mut manifest) {
+            let saved = match (&container.postgres, container.kind) {
+                (Some(postgres), _) => {
+                    self.save_postgres(container, postgres, stage, &mut manifest)
+                }
+                (None, ContainerKind::Redis) => {
+                    self.save_redis(stack, container, stage, &mut manifest)
+                }
+                (None, _) => Ok(()),
+            };
+            match saved {
                 // A store that is broken is what people restore for: its files are saved as they lie.
                 Err(error) if kind == Kind::Safety => {
                     self.engine
