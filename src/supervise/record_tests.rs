@@ -81,7 +81,9 @@ impl Bench {
         self.memory.machine().gone_on += Duration::from_secs(60);
         // The log monitor is at work, and sees nothing.
         let now = self.host.clock.now().unix_timestamp();
-        let seen = format!("{{\"version\":1,\"time\":{now},\"sites\":{{}}}}");
+        let seen = format!(
+            "{{\"version\":1,\"time\":{now},\"sites\":{{}},\"journal\":{{\"is_followed\":true,\"units\":{{}},\"failed_logins\":0,\"findings\":[],\"unreadable\":0}}}}"
+        );
         let place = "/run/tavern-monitor/report.json";
         let mut machine = self.memory.machine();
         machine.tree.plant(place, Node::file(&*seen));
