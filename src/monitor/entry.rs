@@ -108,9 +108,7 @@ fn refused(message: &str) -> Option<Refused> {
         (message.strip_suffix(" [preauth]")?, true)
     } else if message.starts_with("drop connection #") {
         // It is tired of him, and does not even ask for a password.
-        let (from, _) = message
-            .split_once(" penalty: failed authentication")
-            .or_else(|| message.split_once(" penalty: exceeded LoginGraceTime"))?;
+        let (from, _) = message.split_once(" penalty: failed authentication")?;
         let (_, from) = from.split_once(" from [")?;
         let (from, _) = from.split_once(" on ")?;
         let (address, port) = from.rsplit_once("]:")?;

@@ -43,12 +43,19 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// From this second on: errors of these units, and what sshd writes.
-    pub(super) fn new<'a>(units: impl Iterator<Item = &'a String>, since: u64) -> Self {
-        let matches = units
-            .map(|unit| format!("_SYSTEMD_UNIT={unit}"))
+    /// From this second on: errors of these units, and what sshd writes; both of this machine.
+    pub(super) fn new<'a>(
+        units: impl Iterator<Item = &'a String>,
+        machine: &str,
+        since: u64,
+    ) -> Self {
+        let machine = format!("_MACHINE_ID={machine}");
+        let logins =
+            ["+", &machine, "_UID=0", "_COMM=sshd", "_COMM=sshd-session"].map(str::to_owned);
+        let matches = std::iter::once(machine.clone())
+            .chain(units.map(|unit| format!("_SYSTEMD_UNIT={unit}")))
             .chain((0..4).map(|priority| format!("PRIORITY={priority}")))
-            .chain(["+", "_UID=0", "_COMM=sshd", "_COMM=sshd-session"].map(str::to_owned))
+            .chain(logins)
             .collect();
         Self::of(PROGRAM.to_owned(), matches, since)
     }
@@ -159,6 +166,9 @@ impl Reader {
             "--quiet",
             "--no-pager",
             "--system",
+            // Else it asks for the boot, which is hidden from the unit (`ProcSubset=pid`). Other machines' entries come
+            // with it: hence the match.
+            "--merge",
             "--output=json",
             &fields,
             &from,
@@ -259,12 +269,12 @@ mod tests {
     #[test]
     fn what_is_wanted_is_asked_for() {
         let units = ["a.service".to_owned(), "b.service".to_owned()];
-        let reader = Reader::new(units.iter(), 7);
+        let reader = Reader::new(units.iter(), "ab12", 7);
         let asked = reader.arguments().join(" ");
         assert!(
             asked.ends_with(
-                "--since=@7 -- _SYSTEMD_UNIT=a.service _SYSTEMD_UNIT=b.service PRIORITY=0 PRIORITY=1 PRIORITY=2 \
-                 PRIORITY=3 + _UID=0 _COMM=sshd _COMM=sshd-session"
+                "--since=@7 -- _MACHINE_ID=ab12 _SYSTEMD_UNIT=a.service _SYSTEMD_UNIT=b.service PRIORITY=0 PRIORITY=1 PRIORITY=2 \
+                 PRIORITY=3 + _MACHINE_ID=ab12 _UID=0 _COMM=sshd _COMM=sshd-session"
             ),
             "{asked}"
         );

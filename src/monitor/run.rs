@@ -43,6 +43,14 @@ pub enum MonitorError {
         /// What the kernel says.
         source: io::Error,
     },
+    /// Nobody knows which of the journal's entries are of this machine.
+    #[error("cannot read {}: {source}", path.display())]
+    Machine {
+        /// Where its number is.
+        path: PathBuf,
+        /// What the kernel says.
+        source: io::Error,
+    },
     /// What was seen cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Report {
@@ -58,6 +66,8 @@ pub enum MonitorError {
 pub struct Places {
     /// The directory of the logs.
     pub logs: PathBuf,
+    /// The file with the machine's number, which journald writes into each entry.
+    pub machine: PathBuf,
     /// The file with the report.
     pub report: PathBuf,
 }
@@ -82,7 +92,12 @@ pub fn run(
     is_stop_wanted: &dyn Fn() -> bool,
 ) -> Result<(), MonitorError> {
     let units = rules.journal.errors.keys();
-    let mut reader = Reader::new(units, seconds());
+    let failed = |source| MonitorError::Machine {
+        path: places.machine.clone(),
+        source,
+    };
+    let machine = std::fs::read_to_string(&places.machine).map_err(failed)?;
+    let mut reader = Reader::new(units, machine.trim(), seconds());
     let mut journal = Journal::new(rules.journal.clone());
     let mut told = JournalReport::default();
     let mut monitor = Monitor {
