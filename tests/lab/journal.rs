@@ -86,7 +86,7 @@ fn the_journal_may_turn(host: &Host, before: u64) {
 /// By a real sshd, from a client in a network of its own, whose name is all of such a line.
 fn who_guesses_at_the_door_is_named(host: &Host) {
     host.ok(
-        "DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends openssh-server >/dev/null 2>&1; \
+        "apt-get -q update >/dev/null; DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends openssh-server >/dev/null 2>&1; \
          systemctl start ssh.service; printf '#!/bin/sh\\necho wrong\\n' >/root/askpass; chmod +x /root/askpass; \
          ip netns add guest && ip link add door type veth peer name guest netns guest && \
          ip addr add 198.51.100.1/30 dev door && ip link set door up && \
