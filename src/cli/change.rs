@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::{Answer, FOUND, Failure, Printer, cert, check, confirm};
-use crate::check::Report;
+use crate::check::{Report, unsaved};
 use crate::engine::{Engine, Installed, Proposal, Recovered, Request};
 use crate::host::{Events, Host, raise_open_files};
 use crate::model::{HostPattern, Layout};
 use crate::plan::{self, Diffs, Plan};
-use crate::stack::Stack;
+use crate::stack::{Access, Stack};
 
 /// How long a new site may take until everything is healthy.
 const SETTLING: Duration = Duration::from_secs(15);
@@ -56,6 +56,9 @@ pub(super) fn carry_out(
         cert::pass_on_trust(&engine, printer);
         printer.out(&shown(&proposal.plan, Diffs::OfChanges));
         return Ok(ExitCode::SUCCESS);
+    }
+    for line in unsaved(host, &proposal.stacks) {
+        printer.note(&format!("note: {line}"));
     }
     if !proposal.plan.is_empty() {
         if consent.yes {
@@ -210,7 +213,20 @@ fn summary(host: &Host, stacks: &[Stack], installed: &Installed, for_eyes: bool)
             _ => String::new(),
         };
         for site in &stack.sites {
-            text.push_str(&format!("  https://{}{port}{}\n", name(site), site.path));
+            let is_private = site.access.as_ref().is_some_and(Access::is_for_this_host);
+            let is_anywhere = matches!(stack.host_of(site), Some(HostPattern::Any) | None);
+            // By its own address, the host is a stranger to itself.
+            let name = if is_private && is_anywhere {
+                "localhost".to_owned()
+            } else {
+                name(site)
+            };
+            let whose = if is_private {
+                "   from this host itself"
+            } else {
+                ""
+            };
+            text.push_str(&format!("  https://{name}{port}{}{whose}\n", site.path));
         }
         text.push_str(&format!(
             "\nAccounts: {}\n",

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::backup::RawBackup;
 use super::raw::{RawApp, RawContainer, RawStack};
 use super::{App, Container, ContainerKind, Limits, Opening, Stack, StackError};
-use crate::model::{HostPattern, Layout, LogRules, Name};
+use crate::model::{HostPattern, Layout, Name};
 
 /// A stack file larger than this is a mistake.
 const SIZE_LIMIT: usize = 256 * 1024;
@@ -109,7 +109,7 @@ impl Validation<'_> {
         let ports = self.ports(raw.ports)?;
         let limits = self.limits(raw.limits, Limits::default())?;
         let error_pages = self.error_pages(raw.error_pages)?;
-        let monitor = self.log_rules(raw.monitor, LogRules::default())?;
+        let (monitor, journal) = self.stacks_rules(raw.monitor)?;
         let sites = self.sites(raw.site, &raw.hosts, &apps, (limits, monitor))?;
         let proxy = self.proxy(raw.proxy)?;
         let alert = self.alert(raw.alert)?;
@@ -136,6 +136,7 @@ impl Validation<'_> {
             backup,
             alert,
             monitor,
+            journal,
             firewall: raw
                 .firewall
                 .allow
