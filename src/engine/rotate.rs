@@ -9,7 +9,7 @@ use crate::model::Layout;
 use crate::resource::{
     Content, Desired, File, Observed, Resource, ResourceId, Secret, SecretKind, SecretState,
 };
-use crate::stack::Stack;
+use crate::stack::{ContainerKind, Stack};
 
 impl Engine<'_> {
     /// Marks the key rings and passwords that are to get a new first line, and says what the run may touch; `None`
@@ -102,7 +102,8 @@ impl Chosen {
                 }
                 known.extend(own.into_iter().flatten());
             }
-            for container in &stack.containers {
+            let stores = stack.containers.iter();
+            for container in stores.filter(|one| one.kind == ContainerKind::Redis) {
                 let own = [container.role.to_string(), container.name.to_string()];
                 if own.iter().any(|name| names.contains(name)) {
                     passwords.insert(layout.credential(&stack.name, "redis-password"));

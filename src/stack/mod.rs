@@ -10,6 +10,7 @@ mod edge;
 mod edit;
 mod hash_cost;
 mod monitor;
+mod observer;
 mod overlay;
 mod proxy;
 mod raw;
@@ -26,6 +27,7 @@ pub use alert::{Alert, Webhook, is_webhook};
 pub use backup::{Backup, Interval, Retention, Target};
 pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
 pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
+pub use observer::Observer;
 pub use overlay::{Edit, Overlay};
 pub use proxy::Proxy;
 pub use report::StackError;
@@ -78,6 +80,12 @@ impl Stack {
     pub fn has_status_page(&self) -> bool {
         let mut sites = self.sites.iter();
         sites.any(|site| site.content == SiteContent::Status)
+    }
+
+    /// Whether a Prometheus watches it.
+    pub fn has_prometheus(&self) -> bool {
+        let mut containers = self.containers.iter();
+        containers.any(|one| one.kind == ContainerKind::Prometheus)
     }
 
     /// Whether it is found without a port: it answers on 443.
@@ -215,6 +223,8 @@ pub struct Container {
     pub auth_file: Option<PathBuf>,
     /// Docker's name for its data volume.
     pub volume: String,
+    /// What it says if it watches the stack.
+    pub observer: Option<Observer>,
 }
 
 /// What a container is, and so how Tavern configures, reaches and probes it.
@@ -223,6 +233,8 @@ pub struct Container {
 pub enum ContainerKind {
     /// Redis 7 on a Unix socket.
     Redis,
+    /// Prometheus on loopback.
+    Prometheus,
 }
 
 /// A port the firewall lets in.

@@ -193,10 +193,12 @@ impl Validation<'_> {
             );
         }
         for need in &raw.needs {
-            if !containers
-                .iter()
-                .any(|container| &container.role == need.get_ref())
-            {
+            let known = containers.iter().find(|one| &one.role == need.get_ref());
+            if known.is_some_and(|one| one.kind.usual_port().is_some()) {
+                let message = format!("`{}` watches the stack: no app can use it", need.get_ref());
+                return self.fault(need.span(), message, "leave it out");
+            }
+            if known.is_none() {
                 let message = format!("there is no container called `{}`", need.get_ref());
                 return self.fault(
                     need.span(),
@@ -233,6 +235,7 @@ impl Validation<'_> {
         role: Name,
         raw: RawContainer,
     ) -> Result<Container, StackError> {
+        let observer = self.observer(&raw)?;
         let given = raw.name.as_ref().map(Spanned::span);
         let name = match raw.name {
             Some(name) => name.into_inner(),
@@ -285,6 +288,7 @@ impl Validation<'_> {
             image: raw.image.into_inner(),
             auth_file,
             volume,
+            observer,
         })
     }
 

@@ -1,5 +1,6 @@
 //! A container of a stack and all that it needs: one file per kind.
 
+mod prometheus;
 mod redis;
 
 use super::emit::EmitError;
@@ -19,6 +20,7 @@ pub(super) fn resources(stack: &Stack, layout: &Layout) -> Result<Vec<Desired>, 
     for container in &stack.containers {
         desired.extend(match container.kind {
             ContainerKind::Redis => redis::resources(stack, container, layout)?,
+            ContainerKind::Prometheus => prometheus::resources(stack, container, layout)?,
         });
     }
     Ok(desired)
