@@ -68,6 +68,8 @@ mod pins;
 mod points;
 #[path = "lab/power.rs"]
 mod power;
+#[path = "lab/prometheus.rs"]
+mod prometheus;
 #[path = "lab/raw.rs"]
 mod raw;
 #[path = "lab/refusals.rs"]

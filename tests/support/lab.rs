@@ -425,7 +425,13 @@ pub fn redis_image_tar() -> PathBuf {
     TAR.get_or_init(|| made("redis")).into()
 }
 
-/// A registry with that stand-in, which hosts can pull from; dropping it stops it.
+/// The same for `prom/prometheus:v3.1.0`, of Debian's Prometheus.
+pub fn prometheus_image_tar() -> PathBuf {
+    static TAR: OnceLock<String> = OnceLock::new();
+    TAR.get_or_init(|| made("prometheus")).into()
+}
+
+/// A registry with that stand-in of Redis, which hosts can pull from; dropping it stops it.
 #[derive(Debug)]
 pub struct Registry {
     address: String,
