@@ -66,6 +66,8 @@ mod pairs;
 mod pins;
 #[path = "lab/points.rs"]
 mod points;
+#[path = "lab/postgres.rs"]
+mod postgres;
 #[path = "lab/power.rs"]
 mod power;
 #[path = "lab/prometheus.rs"]

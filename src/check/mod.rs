@@ -14,6 +14,7 @@ mod front;
 mod login;
 mod nginx;
 mod passwords;
+mod postgres;
 mod prometheus;
 mod proxy;
 mod redis;
@@ -115,6 +116,10 @@ pub fn run(host: &Host, stacks: &[Stack], site: &Setting) -> Report {
                 start(scope, "prometheus", || {
                     let numbers = |stack| prometheus::probe(host, stack);
                     stacks.iter().flat_map(numbers).collect()
+                }),
+                start(scope, "postgres", || {
+                    let postgres = |stack| postgres::probe(host, stack, site);
+                    stacks.iter().flat_map(postgres).collect()
                 }),
                 start(scope, "redis", || {
                     let redis = |stack| container::probe_redis(host, stack, site);

@@ -191,6 +191,16 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../provision/monitor.toml"),
     ),
     (
+        "postgres.conf",
+        Language::Plain,
+        include_str!("../../provision/postgres.conf"),
+    ),
+    (
+        "pg_hba.conf",
+        Language::Plain,
+        include_str!("../../provision/pg_hba.conf"),
+    ),
+    (
         "redis.conf",
         Language::Plain,
         include_str!("../../provision/redis.conf"),

@@ -12,6 +12,7 @@ mod hash_cost;
 mod monitor;
 mod observer;
 mod overlay;
+mod postgres;
 mod proxy;
 mod raw;
 mod report;
@@ -29,6 +30,7 @@ pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
 pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
 pub use observer::Observer;
 pub use overlay::{Edit, Overlay};
+pub use postgres::Postgres;
 pub use proxy::Proxy;
 pub use report::StackError;
 pub use tls::{Acme, Binding, Issuer};
@@ -225,6 +227,8 @@ pub struct Container {
     pub volume: String,
     /// What it says if it watches the stack.
     pub observer: Option<Observer>,
+    /// What it is for, if it is a Postgres.
+    pub postgres: Option<Postgres>,
 }
 
 /// What a container is, and so how Tavern configures, reaches and probes it.
@@ -235,6 +239,8 @@ pub enum ContainerKind {
     Redis,
     /// Prometheus on loopback.
     Prometheus,
+    /// PostgreSQL on a Unix socket.
+    Postgres,
 }
 
 /// A port the firewall lets in.

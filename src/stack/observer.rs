@@ -22,7 +22,7 @@ impl ContainerKind {
     /// The port of loopback where such a container listens unless it is told another; none for one on a Unix socket.
     pub fn usual_port(self) -> Option<u16> {
         match self {
-            Self::Redis => None,
+            Self::Redis | Self::Postgres => None,
             Self::Prometheus => Some(9090),
         }
     }
@@ -157,6 +157,9 @@ mod tests {
         let text = DEFAULT.replace("needs = [\"redis\"]", "needs = [\"redis\", \"numbers\"]");
         let text = format!("{text}\n{PROMETHEUS}");
         let error = parse(Path::new("counter.toml"), text.as_bytes()).unwrap_err();
-        assert!(error.to_string().contains("no app can use it"), "{error}");
+        assert!(
+            error.to_string().contains("`numbers` is no Redis"),
+            "{error}"
+        );
     }
 }

@@ -96,6 +96,8 @@ pub(super) struct RawContainer {
     pub(super) port: Option<Spanned<u16>>,
     pub(super) retention_days: Option<Spanned<u16>>,
     pub(super) retention_mb: Option<Spanned<u32>>,
+    pub(super) database: Option<Spanned<String>>,
+    pub(super) user: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::backup::RawBackup;
 use super::raw::{RawApp, RawContainer, RawStack};
-use super::{App, Container, Limits, Opening, Stack, StackError};
+use super::{App, Container, ContainerKind, Limits, Opening, Stack, StackError};
 use crate::model::{HostPattern, Layout, LogRules, Name};
 
 /// A stack file larger than this is a mistake.
@@ -193,19 +193,19 @@ impl Validation<'_> {
             );
         }
         for need in &raw.needs {
-            let known = containers.iter().find(|one| &one.role == need.get_ref());
-            if known.is_some_and(|one| one.kind.usual_port().is_some()) {
-                let message = format!("`{}` watches the stack: no app can use it", need.get_ref());
-                return self.fault(need.span(), message, "leave it out");
-            }
-            if known.is_none() {
-                let message = format!("there is no container called `{}`", need.get_ref());
-                return self.fault(
-                    need.span(),
-                    message,
+            let mut all = containers.iter();
+            let (message, help) = match all.find(|one| &one.role == need.get_ref()) {
+                Some(found) if found.kind == ContainerKind::Redis => continue,
+                Some(found) => (
+                    format!("`{}` is no Redis", found.role),
+                    "an app of Tavern's keeps its count in a container of kind `redis`: name one, or correct the `kind`",
+                ),
+                None => (
+                    format!("there is no container called `{}`", need.get_ref()),
                     "declare it as `[container.NAME]`, or correct the name",
-                );
-            }
+                ),
+            };
+            return self.fault(need.span(), message, help);
         }
         let count_key = match raw.count_key {
             None => "visits".to_owned(),
@@ -281,6 +281,11 @@ impl Validation<'_> {
                 );
             }
         };
+        let (database, user) = (raw.database.as_ref(), raw.user.as_ref());
+        let postgres = match raw.kind {
+            ContainerKind::Postgres => Some(self.postgres(stack, &raw.image, database, user)?),
+            _ => self.no_postgres(database, user).map(|()| None)?,
+        };
         Ok(Container {
             role,
             kind: raw.kind,
@@ -289,6 +294,7 @@ impl Validation<'_> {
             auth_file,
             volume,
             observer,
+            postgres,
         })
     }
 

@@ -431,6 +431,12 @@ pub fn prometheus_image_tar() -> PathBuf {
     TAR.get_or_init(|| made("prometheus")).into()
 }
 
+/// The same of `postgres:15-alpine`, made of Debian's PostgreSQL.
+pub fn postgres_image_tar() -> PathBuf {
+    static TAR: OnceLock<String> = OnceLock::new();
+    TAR.get_or_init(|| made("postgres")).into()
+}
+
 /// A registry with that stand-in of Redis, which hosts can pull from; dropping it stops it.
 #[derive(Debug)]
 pub struct Registry {

@@ -67,6 +67,7 @@ pub(super) fn resources(
         Resource::Volume(Volume {
             name: container.volume.clone(),
             stack: stack.name.to_string(),
+            postgres: None,
         })
         .into(),
         Resource::Container(resource::Container {
@@ -109,6 +110,7 @@ pub(super) fn resources(
                     .collect(),
                 says: None,
             },
+            settle: Vec::new(),
         })
         .into(),
     ])
