@@ -72,6 +72,8 @@ mod points;
 mod postgres;
 #[path = "lab/power.rs"]
 mod power;
+#[path = "lab/prometheus.rs"]
+mod prometheus;
 #[path = "lab/raw.rs"]
 mod raw;
 #[path = "lab/refusals.rs"]

@@ -47,6 +47,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "check", "engine", "host", "stack", "model", "resource", "monitor",
         ],
     ),
+    ("relay", &[]),
     ("apps", &["web"]),
     (
         "up",
@@ -73,6 +74,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "supervise",
             "backup",
             "monitor",
+            "relay",
         ],
     ),
     ("main", &["cli"]),

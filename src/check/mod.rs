@@ -15,6 +15,7 @@ mod login;
 mod nginx;
 mod passwords;
 mod postgres;
+mod prometheus;
 mod proxy;
 mod redis;
 pub mod render;
@@ -114,6 +115,10 @@ pub fn run(host: &Host, stacks: &[Stack], site: &Setting) -> Report {
                 start(scope, "systemd", || unit::probe(host, stacks)),
                 start(scope, "firewall", || exposure::probe_firewall(host, stacks)),
                 start(scope, "docker", || container::probe_docker(host, stacks)),
+                start(scope, "prometheus", || {
+                    let numbers = |stack| prometheus::probe(host, stack);
+                    stacks.iter().flat_map(numbers).collect()
+                }),
                 start(scope, "postgres", || {
                     let postgres = |stack| postgres::probe(host, stack, site);
                     stacks.iter().flat_map(postgres).collect()

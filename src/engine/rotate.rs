@@ -108,7 +108,8 @@ impl Chosen {
                 }
                 known.extend(own.into_iter().flatten());
             }
-            for container in &stack.containers {
+            let stores = stack.containers.iter();
+            for container in stores.filter(|one| one.kind.usual_port().is_none()) {
                 let own = [container.role.to_string(), container.name.to_string()];
                 if own.iter().any(|name| names.contains(name)) {
                     let credential = credential(container, rotation)?;
@@ -151,7 +152,7 @@ impl Chosen {
 /// The credential with a container's password.
 fn credential(container: &Container, rotation: Rotation) -> Result<&'static str, EngineError> {
     match (container.kind, rotation) {
-        (ContainerKind::Redis, _) => Ok("redis-password"),
+        (ContainerKind::Redis | ContainerKind::Prometheus, _) => Ok("redis-password"),
         (ContainerKind::Postgres, Rotation::AtOnce) => Ok("postgres-password"),
         (ContainerKind::Postgres, Rotation::WithOverlap) => Err(EngineError::NotReady {
             what: format!(

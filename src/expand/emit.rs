@@ -111,6 +111,16 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../units/status.service"),
     ),
     (
+        "metrics.socket",
+        Language::Systemd,
+        include_str!("../../units/metrics.socket"),
+    ),
+    (
+        "metrics.service",
+        Language::Systemd,
+        include_str!("../../units/metrics.service"),
+    ),
+    (
         "check.service",
         Language::Systemd,
         include_str!("../../units/check.service"),
@@ -194,6 +204,16 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         "redis.conf",
         Language::Plain,
         include_str!("../../provision/redis.conf"),
+    ),
+    (
+        "prometheus.yml",
+        Language::Plain,
+        include_str!("../../provision/prometheus.yml"),
+    ),
+    (
+        "alerts.yml",
+        Language::Plain,
+        include_str!("../../provision/alerts.yml"),
     ),
     (
         "tmpfiles.conf",

@@ -10,6 +10,7 @@ mod edge;
 mod edit;
 mod hash_cost;
 mod monitor;
+mod observer;
 mod overlay;
 mod postgres;
 mod proxy;
@@ -27,6 +28,7 @@ pub use alert::{Alert, Webhook, is_webhook};
 pub use backup::{Backup, Interval, Retention, Target};
 pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
 pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
+pub use observer::Observer;
 pub use overlay::{Edit, Overlay};
 pub use postgres::Postgres;
 pub use proxy::Proxy;
@@ -82,6 +84,12 @@ impl Stack {
     pub fn has_status_page(&self) -> bool {
         let mut sites = self.sites.iter();
         sites.any(|site| site.content == SiteContent::Status)
+    }
+
+    /// Whether a Prometheus watches it.
+    pub fn has_prometheus(&self) -> bool {
+        let mut containers = self.containers.iter();
+        containers.any(|one| one.kind == ContainerKind::Prometheus)
     }
 
     /// Whether it is found without a port: it answers on 443.
@@ -219,6 +227,8 @@ pub struct Container {
     pub auth_file: Option<PathBuf>,
     /// Docker's name for its data volume.
     pub volume: String,
+    /// What it says if it watches the stack.
+    pub observer: Option<Observer>,
     /// What it is for, if it is a Postgres.
     pub postgres: Option<Postgres>,
 }
@@ -229,6 +239,8 @@ pub struct Container {
 pub enum ContainerKind {
     /// Redis 7 on a Unix socket.
     Redis,
+    /// Prometheus on loopback.
+    Prometheus,
     /// PostgreSQL on a Unix socket.
     Postgres,
 }

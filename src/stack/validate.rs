@@ -236,6 +236,7 @@ impl Validation<'_> {
         role: Name,
         raw: RawContainer,
     ) -> Result<Container, StackError> {
+        let observer = self.observer(&raw)?;
         let given = raw.name.as_ref().map(Spanned::span);
         let name = match raw.name {
             Some(name) => name.into_inner(),
@@ -284,7 +285,7 @@ impl Validation<'_> {
         let (database, user) = (raw.database.as_ref(), raw.user.as_ref());
         let postgres = match raw.kind {
             ContainerKind::Postgres => Some(self.postgres(stack, &raw.image, database, user)?),
-            ContainerKind::Redis => self.no_postgres(database, user).map(|()| None)?,
+            _ => self.no_postgres(database, user).map(|()| None)?,
         };
         Ok(Container {
             role,
@@ -293,6 +294,7 @@ impl Validation<'_> {
             image: raw.image.into_inner(),
             auth_file,
             volume,
+            observer,
             postgres,
         })
     }
