@@ -82,7 +82,9 @@ fn the_dashboard_and_the_rules_ask_for_numbers_that_are_promised() {
         }
     }
     let rules = include_str!("../../../provision/alerts.yml");
-    let expressions = rules.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
+    let expressions = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("expr: "));
     asked.extend(expressions.flat_map(names).map(str::to_owned));
     assert!(ids.len() > 15 && asked.len() > 20, "{asked:?}");
     for name in asked {
