@@ -65,10 +65,10 @@ pub fn container(
         name: name.to_owned(),
         stack: stack.name.to_string(),
         image: container.image.clone(),
-        command: ["postgres".to_owned(), "-c".to_owned()]
-            .into_iter()
-            .chain([format!("config_file={PLACE}/postgresql.conf")])
-            .collect(),
+        command: vec![
+            "postgres".to_owned(),
+            format!("--config_file={PLACE}/postgresql.conf"),
+        ],
         uid: postgres.uid,
         group: group(container),
         mounts: vec![
@@ -96,7 +96,7 @@ pub fn container(
             .map(|(name, value)| (name.to_owned(), value)),
         ),
         probe: Probe {
-            argv: psql(&["-d", "postgres", "-c", IS_FIRST]),
+            argv: psql(&["-d", "postgres", "--command", IS_FIRST]),
             says: None,
         },
         settle: psql(&["-d", "postgres", "-f", &format!("{PLACE}/role.sql")]),
