@@ -1,5 +1,6 @@
 //! A store of a backup in a throw-away container: without a network, without the app's name, gone afterwards.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::layout::LaidOut;
@@ -8,7 +9,7 @@ use super::redis::lasting_keys;
 use super::{BackupError, Backups};
 use crate::host::ContainerSpec;
 use crate::model::Mode;
-use crate::resource::{Mount, Owner};
+use crate::resource::{Mount, Network, Owner, Probe};
 use crate::stack::Stack;
 
 /// How long it may take to load.
@@ -109,7 +110,9 @@ impl Backups<'_> {
             }],
             memory: 1024 * 1024 * 1024,
             pids: 64,
-            health: ["redis-cli", "-e", "ping"].map(str::to_owned).to_vec(),
+            health: Probe::of_redis().argv,
+            network: Network::None,
+            environment: BTreeMap::new(),
         };
         let counted = docker
             .run(&spec)

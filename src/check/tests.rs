@@ -30,9 +30,11 @@ impl Bench {
             .make_directory(dir.path(), Mode(0o755), &owner)
             .unwrap();
         let (http, https) = (free_port(), free_port());
-        let stack =
+        let mut stack =
             crate::stack::parse(Path::new("counter.toml"), crate::stack::DEFAULT.as_bytes())
                 .unwrap();
+        // As `up` has it: nobody serves the status page here.
+        stack.sites.retain(|site| site.name.as_str() != "status");
         let site = Setting {
             generation: Some("g1".into()),
             ..Setting::private(dir.path(), http, https)

@@ -262,6 +262,8 @@ mod tests {
                 "tavern-counter.metrics.socket",
                 "tavern-counter.service",
                 "flask-app.service",
+                "tavern-status.socket",
+                "tavern-status.service",
                 NGINX
             ]
         );

@@ -10,7 +10,7 @@ use crate::engine::{Engine, Installed, Proposal, Recovered, Request};
 use crate::host::{Events, Host, raise_open_files};
 use crate::model::{HostPattern, Layout};
 use crate::plan::{self, Diffs, Plan};
-use crate::stack::Stack;
+use crate::stack::{Access, Stack};
 
 /// How long a new site may take until everything is healthy.
 const SETTLING: Duration = Duration::from_secs(15);
@@ -213,7 +213,20 @@ fn summary(host: &Host, stacks: &[Stack], installed: &Installed, for_eyes: bool)
             _ => String::new(),
         };
         for site in &stack.sites {
-            text.push_str(&format!("  https://{}{port}{}\n", name(site), site.path));
+            let is_private = site.access.as_ref().is_some_and(Access::is_for_this_host);
+            let is_anywhere = matches!(stack.host_of(site), Some(HostPattern::Any) | None);
+            // By its own address, the host is a stranger to itself.
+            let name = if is_private && is_anywhere {
+                "localhost".to_owned()
+            } else {
+                name(site)
+            };
+            let whose = if is_private {
+                "   from this host itself"
+            } else {
+                ""
+            };
+            text.push_str(&format!("  https://{name}{port}{}{whose}\n", site.path));
         }
         text.push_str(&format!(
             "\nAccounts: {}\n",

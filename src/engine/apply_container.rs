@@ -4,9 +4,9 @@ use super::observe::settings_hash;
 use super::pins::Images;
 use super::{Engine, EngineError};
 use crate::host::{ContainerSpec, HostError};
-use crate::resource::{Action, Container};
+use crate::resource::{Action, Container, Probe};
 
-/// How long Redis may take to load its data before the step counts as failed.
+/// How long a store may take to load its data before the step counts as failed.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
 impl Engine<'_> {
@@ -30,7 +30,7 @@ impl Engine<'_> {
                 self.run_container(container, images)?;
             }
         }
-        self.wait_for_pong(&container.name)
+        self.wait_until_ready(&container.name, &container.probe)
     }
 
     /// Has a running Redis read its access list. One that was started by an older Tavern permits nobody to ask for
@@ -70,11 +70,16 @@ impl Engine<'_> {
     }
 
     pub(super) fn wait_for_pong(&self, name: &str) -> Result<(), EngineError> {
+        self.wait_until_ready(name, &Probe::of_redis())
+    }
+
+    pub(super) fn wait_until_ready(&self, name: &str, probe: &Probe) -> Result<(), EngineError> {
+        let argv = probe.argv();
         let begun = Instant::now();
         loop {
-            let answer = self.host.docker.exec(name, &["redis-cli", "-e", "ping"]);
+            let answer = self.host.docker.exec(name, &argv);
             let said = match answer {
-                Ok(outcome) if outcome.stdout.trim() == "PONG" => return Ok(()),
+                Ok(outcome) if probe.is_ready(outcome.code, &outcome.stdout) => return Ok(()),
                 Ok(outcome) => format!("{}{}", outcome.stdout, outcome.stderr),
                 Err(error) => error.to_string(),
             };
@@ -82,7 +87,8 @@ impl Engine<'_> {
                 let logs = self.host.docker.logs(name, 5).unwrap_or_default();
                 return Err(EngineError::NotReady {
                     what: format!(
-                        "{name} does not answer PONG: {}\n{}",
+                        "{name} is not ready: `{}` says {}\n{}",
+                        argv.join(" "),
                         said.trim(),
                         logs.trim()
                     ),
@@ -107,6 +113,8 @@ fn spec(container: &Container, gid: u32, image: String) -> ContainerSpec {
         mounts: container.mounts.clone(),
         memory: container.memory,
         pids: container.pids,
-        health: ["redis-cli", "-e", "ping"].map(str::to_owned).to_vec(),
+        health: container.probe.argv.clone(),
+        network: container.network,
+        environment: container.environment.clone(),
     }
 }

@@ -90,12 +90,18 @@ impl Engine<'_> {
         if found.health == "healthy" {
             return Sight::Right;
         }
-        let answer = self.host.docker.exec(&container.name, &PING);
-        let said = answer.map_or_else(
-            |error| error.to_string(),
-            |outcome| format!("{}{}", outcome.stdout, outcome.stderr),
-        );
-        if said.trim() == "PONG" {
+        let answer = self
+            .host
+            .docker
+            .exec(&container.name, &container.probe.argv());
+        let (is_ready, said) = match answer {
+            Ok(outcome) => (
+                container.probe.is_ready(outcome.code, &outcome.stdout),
+                format!("{}{}", outcome.stdout, outcome.stderr),
+            ),
+            Err(error) => (false, error.to_string()),
+        };
+        if is_ready {
             Sight::Right
         } else if said.contains("LOADING") {
             Sight::Loading
@@ -266,8 +272,6 @@ impl Engine<'_> {
         Ok(())
     }
 }
-
-const PING: [&str; 3] = ["redis-cli", "-e", "ping"];
 
 /// What is to be done about what is seen; nothing if it is well, or not ours to touch.
 fn needed(sight: Sight, from: Mend) -> Option<Mend> {

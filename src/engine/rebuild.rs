@@ -12,8 +12,8 @@ use crate::expand;
 use crate::host::gather;
 use crate::model::{ImageRef, Mode};
 use crate::resource::{
-    Container, Content, Directory, File, Group, Keep, Link, MARKER, NginxTree, Owner, PathState,
-    Resource, Unit, Volume,
+    Container, Content, Directory, File, Group, Keep, Link, MARKER, Network, NginxTree, Owner,
+    PathState, Probe, Resource, Unit, Volume,
 };
 
 /// Where files of ours lie outside of nginx's tree, `/etc/tavern` and the units.
@@ -241,5 +241,8 @@ fn unknown(name: String, stack: String, image: ImageRef) -> Container {
         mounts: Vec::new(),
         memory: 0,
         pids: 0,
+        network: Network::None,
+        environment: BTreeMap::new(),
+        probe: Probe::of_redis(),
     }
 }

@@ -181,7 +181,7 @@ fn no_location_has_both_access_rules_and_return() {
         );
     }
     assert_eq!(text.matches("auth_basic_user_file").count(), 2);
-    assert_eq!(text.matches("deny all;").count(), 2);
+    assert_eq!(text.matches("deny all;").count(), 3);
 }
 
 #[test]

@@ -1,9 +1,9 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::{HostError, Outcome, RegistryLogin};
 use crate::model::ImageRef;
-use crate::resource::Mount;
+use crate::resource::{Mount, Network};
 
 /// A container to be made.
 #[derive(Debug, Clone)]
@@ -28,6 +28,10 @@ pub struct ContainerSpec {
     pub pids: i64,
     /// The health check, in exec form.
     pub health: Vec<String>,
+    /// What it sees of the network.
+    pub network: Network,
+    /// Its environment.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// A container that exists.

@@ -6,7 +6,7 @@ use bollard::models::{
 };
 
 use super::docker::ContainerSpec;
-use crate::resource::{LABEL, Mount as Wanted};
+use crate::resource::{LABEL, Mount as Wanted, Network};
 
 /// The label with the hash of the settings a container was made from.
 pub(super) const SETTINGS_LABEL: &str = "io.tavern.settings";
@@ -26,6 +26,12 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         image: Some(spec.image.clone()),
         cmd: Some(spec.command.clone()),
         user: Some(spec.user.clone()),
+        env: Some(
+            spec.environment
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+        ),
         labels: Some(labels),
         healthcheck: Some(HealthConfig {
             test: Some(
@@ -39,7 +45,13 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
             ..HealthConfig::default()
         }),
         host_config: Some(HostConfig {
-            network_mode: Some("none".into()),
+            network_mode: Some(
+                match spec.network {
+                    Network::None => "none",
+                    Network::Host => "host",
+                }
+                .into(),
+            ),
             readonly_rootfs: Some(true),
             cap_drop: Some(vec!["ALL".into()]),
             security_opt: Some(vec!["no-new-privileges".into()]),
@@ -77,6 +89,11 @@ fn mount(wanted: &Wanted) -> Mount {
             source: Some(source.to_string_lossy().into_owned()),
             target: Some(target.clone()),
             read_only: Some(!writable),
+            ..Mount::default()
+        },
+        Wanted::Memory { target } => Mount {
+            typ: Some(MountType::TMPFS),
+            target: Some(target.clone()),
             ..Mount::default()
         },
     }

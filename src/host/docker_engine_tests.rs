@@ -1,10 +1,12 @@
 //! An engine that answers what a test wants, on a socket of its own: what real ones say when something is wrong.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::resource::Network;
 
 /// A status and a body for a request such as `GET /version`.
 type Answers = fn(&str) -> (u16, &'static str);
@@ -90,6 +92,8 @@ fn spec() -> ContainerSpec {
         memory: 512,
         pids: 64,
         health: vec!["ping".into()],
+        network: Network::None,
+        environment: BTreeMap::new(),
     }
 }
 

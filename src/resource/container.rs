@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -65,9 +66,14 @@ pub enum Mount {
         /// Whether the container may write there.
         writable: bool,
     },
+    /// Memory, empty at each start.
+    Memory {
+        /// Where in the container.
+        target: String,
+    },
 }
 
-/// A container without a network, least privilege.
+/// A container with the least privilege it can do with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// Docker's name for it.
@@ -88,6 +94,74 @@ pub struct Container {
     pub memory: i64,
     /// Most processes and threads.
     pub pids: i64,
+    /// What it sees of the network.
+    #[serde(default, skip_serializing_if = "Network::is_none")]
+    pub network: Network,
+    /// Its environment. Never a secret: `docker inspect` shows it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+    /// How it is asked whether it is ready.
+    #[serde(
+        default = "Probe::of_redis",
+        skip_serializing_if = "Probe::is_of_redis"
+    )]
+    pub probe: Probe,
+}
+
+/// What a container sees of the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// Nothing: it is reached by a Unix socket.
+    #[default]
+    None,
+    /// The host's own: it listens on loopback, and asks what listens there.
+    Host,
+}
+
+/// A program in a container that says whether the container is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// What it prints then; without one, its exit code counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub says: Option<String>,
+}
+
+impl Network {
+    // Serde asks by reference.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
+impl Probe {
+    /// Redis's. `redis-cli ping` without `-e` exits with 0 when it is refused.
+    pub fn of_redis() -> Self {
+        Self {
+            argv: ["redis-cli", "-e", "ping"].map(str::to_owned).to_vec(),
+            says: Some("PONG".to_owned()),
+        }
+    }
+
+    fn is_of_redis(&self) -> bool {
+        *self == Self::of_redis()
+    }
+
+    /// The program and its arguments, as they are passed on.
+    pub fn argv(&self) -> Vec<&str> {
+        self.argv.iter().map(String::as_str).collect()
+    }
+
+    /// Whether such an end of the program means that the container is ready.
+    pub fn is_ready(&self, code: i32, stdout: &str) -> bool {
+        match &self.says {
+            Some(says) => stdout.trim() == says,
+            None => code == 0,
+        }
+    }
 }
 
 /// A container as found.
@@ -104,7 +178,7 @@ impl Mount {
     pub fn volume(&self) -> Option<&str> {
         match self {
             Self::Volume { name, .. } => Some(name),
-            Self::Bind { .. } => None,
+            Self::Bind { .. } | Self::Memory { .. } => None,
         }
     }
 }
@@ -178,6 +252,28 @@ impl Container {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ready_is_what_the_probe_says() {
+        let redis = Probe::of_redis();
+        assert!(redis.is_ready(0, "PONG\n"));
+        // `redis-cli` exits with 0 on it, without `-e`.
+        assert!(!redis.is_ready(0, "NOAUTH Authentication required.\n"));
+        let quiet = Probe {
+            says: None,
+            ..redis
+        };
+        assert!(quiet.is_ready(0, "anything") && !quiet.is_ready(1, ""));
+    }
+
+    #[test]
+    fn what_a_container_does_without_is_not_written() {
+        let old = r#"{"name":"r","stack":"s","image":"redis:7","command":[],"uid":999,"group":"g","mounts":[],"memory":1,"pids":2}"#;
+        let container: Container = serde_json::from_str(old).unwrap();
+        assert_eq!(container.network, Network::None);
+        // So the hash of its settings stays, and it is not made anew by a later Tavern.
+        assert_eq!(serde_json::to_string(&container).unwrap(), old);
+    }
 
     #[test]
     fn a_volume_of_somebody_elses_is_not_taken_without_leave() {

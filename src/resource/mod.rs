@@ -22,7 +22,9 @@ use serde::{Deserialize, Serialize};
 
 pub use certificate::{Certificate, CertificateState, Origin, Signer};
 pub use change::{Action, Change, Claim, TextChange};
-pub use container::{Container, ContainerState, Mount, RunningContainer, Volume, VolumeState};
+pub use container::{
+    Container, ContainerState, Mount, Network, Probe, RunningContainer, Volume, VolumeState,
+};
 pub use firewall::Opening;
 pub use image::{Image, Pin};
 pub use mend::{Mend, Sight};

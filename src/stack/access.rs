@@ -71,6 +71,11 @@ impl Access {
         }
     }
 
+    /// Whether only whoever is on this host gets in.
+    pub fn is_for_this_host(&self) -> bool {
+        *self == Self::this_host()
+    }
+
     /// What comes of a request from `address` that logs in as `account`, with its right password. Pure, and nginx's
     /// own order: addresses first, then passwords; with `any`, the first that opens.
     pub fn answer(&self, address: IpAddr, account: Option<&str>) -> Answer {

@@ -124,7 +124,10 @@ fn plain(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::resource::{Network, Probe};
 
     fn redis() -> Container {
         Container {
@@ -140,6 +143,9 @@ mod tests {
             }],
             memory: 0,
             pids: 0,
+            network: Network::None,
+            environment: BTreeMap::new(),
+            probe: Probe::of_redis(),
         }
     }
 

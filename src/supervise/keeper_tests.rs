@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::host::memory::MemoryHost;
 use crate::model::ImageRef;
-use crate::resource::{Mend, Sight};
+use crate::resource::{Mend, Network, Probe, Sight};
 
 const NAME: &str = "redis-web";
 
@@ -17,6 +19,9 @@ fn container() -> Container {
         mounts: Vec::new(),
         memory: 0,
         pids: 0,
+        network: Network::None,
+        environment: BTreeMap::new(),
+        probe: Probe::of_redis(),
     }
 }
 

@@ -38,6 +38,12 @@ fn the_default_stack_is_asked_for_all_it_declares() {
         ("site /close, password", "/close/", Expect::LoggedIn),
         ("site /close, elsewhere", "/close/", Expect::AddressRefused),
         ("site /flask/", "/flask/api/ping", Expect::Served),
+        ("site /tavern/, allowed", "/tavern/", Expect::Served),
+        (
+            "site /tavern/, elsewhere",
+            "/tavern/",
+            Expect::AddressRefused,
+        ),
     ]
     .map(|(subject, path, expect)| (subject.to_owned(), path.to_owned(), expect));
     let found = planned(crate::stack::DEFAULT, "site close admin pw\n");

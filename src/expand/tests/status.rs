@@ -6,9 +6,9 @@ fn the_status_page_is_as_reviewed() {
     let text = "name = \"b\"\nhosts = [\"b.example\"]\n[tls]\nissuer = \"self-signed\"\n\
                 [[site]]\npath = \"/tavern/\"\npage = \"status\"\n";
     let other = parse(Path::new("b.toml"), text.as_bytes()).unwrap();
-    let site = "[firewall]";
-    let own = "[[site]]\npath = \"/tavern/\"\npage = \"status\"\naccess = { accounts = [\"ann\"] }\n[firewall]";
-    let stacks = [stack(site, own), other];
+    let closed = "page = \"status\"";
+    let own = "access = { accounts = [\"ann\"] }\npage = \"status\"";
+    let stacks = [stack(closed, own), other];
     let desired = expand(&stacks, &facts(), &Layout::system(), &Edge::public()).unwrap();
     let ids: Vec<String> = desired
         .iter()
@@ -26,10 +26,11 @@ fn the_status_page_is_as_reviewed() {
         shown.push_str(&format!("== {path}\n{}", text_of(&desired, path)));
     }
     insta::assert_snapshot!(shown);
-    let without = all(&facts());
+    let none = [stack(closed, "static = \"status\"")];
+    let without = expand(&none, &facts(), &Layout::system(), &Edge::public()).unwrap();
     assert!(
         !without
             .iter()
-            .any(|d| d.resource.id().to_string().contains("status"))
+            .any(|d| d.resource.id().to_string().contains("tavern-status"))
     );
 }

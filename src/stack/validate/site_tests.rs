@@ -19,9 +19,9 @@ const NAMED: &str = "hosts = [\"a.example\", \"b.example\"]";
 #[test]
 fn the_status_page_is_closed_unless_it_is_opened() {
     let page = |rest: &str| {
-        let stack = parsed(OPEN, &format!("page = \"status\"\n{rest}")).unwrap();
+        let stack = parsed("page = \"status\"", &format!("page = \"status\"\n{rest} #")).unwrap();
         assert!(stack.has_status_page());
-        let site = stack.sites[1].clone();
+        let site = stack.sites[4].clone();
         site.access.unwrap()
     };
     let closed = page("");
@@ -36,7 +36,12 @@ fn the_status_page_is_closed_unless_it_is_opened() {
     }
     let opened = page("access = { accounts = [\"ann\"] }");
     assert_eq!((opened.accounts.len(), opened.allow.len()), (1, 0));
-    assert!(!parsed(OPEN, OPEN).unwrap().has_status_page());
+    assert!(parsed(OPEN, OPEN).unwrap().has_status_page());
+    assert!(
+        !parsed("page = \"status\"", "static = \"status\"")
+            .unwrap()
+            .has_status_page()
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn parse_text(text: &str) -> Result<Stack, StackError> {
 fn the_default_stack_parses() {
     let stack = parse_text(DEFAULT).unwrap();
     assert!(stack.is_default_server());
-    assert_eq!(stack.sites.len(), 4);
+    assert_eq!(stack.sites.len(), 5);
     assert_eq!(stack.sites[2].access.as_ref().unwrap().allow.len(), 4);
     assert_eq!(
         stack.firewall,
@@ -62,7 +62,7 @@ fn faults_name_line_and_remedy() {
             "needs = [\"redis\"]",
             "needs = [\"radis\"]",
             "no container called `radis`",
-            33,
+            38,
         ),
         ("\"10.0.0.5\"", "\"10.0.0.5/8\"", "host bits", 24),
         ("\"10.0.0.5\"", "\"0.0.0.0/0\"", "allows everybody", 24),
@@ -70,29 +70,29 @@ fn faults_name_line_and_remedy() {
             "image = \"redis:7-alpine\"",
             "image = \"redis\"",
             "not an image with a tag",
-            41,
+            46,
         ),
         (
             "name = \"redis-flask\"",
             "name = \"redis-of-the-flask-counter\"",
             "longer than 24 characters",
-            40,
+            45,
         ),
-        ("\"443/tcp\"", "\"https\"", "is not a port", 45),
+        ("\"443/tcp\"", "\"https\"", "is not a port", 50),
         (
             "serve = \"counter\"",
             "serve = \"cuonter\"",
             "unknown variant",
-            32,
+            37,
         ),
         (
             "accounts = [\"admin\"]                # who",
             "# who",
             "has no accounts",
-            31,
+            36,
         ),
-        ("needs = [\"redis\"]", "", "nowhere to keep its count", 31),
-        ("[firewall]", "[firewall", "unclosed table", 44),
+        ("needs = [\"redis\"]", "", "nowhere to keep its count", 36),
+        ("[firewall]", "[firewall", "unclosed table", 49),
     ];
     for (from, to, words, line) in cases {
         assert!(DEFAULT.contains(from), "{from}");
@@ -116,7 +116,7 @@ fn an_app_is_not_called_like_a_unit_of_ours() {
             .replace("app = \"counter\"", &format!("app = \"{name}\""));
         let path = format!("/etc/tavern/stacks/{name}.toml");
         let error = parse(Path::new(&path), text.as_bytes()).unwrap_err();
-        assert_eq!(error.position().map(|place| place.0), Some(31), "{error}");
+        assert_eq!(error.position().map(|place| place.0), Some(36), "{error}");
         assert!(error.to_string().contains(stem), "{error}");
         // Beside an app's name it is a name like others.
         let beside = text

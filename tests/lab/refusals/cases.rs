@@ -391,7 +391,7 @@ pub(super) fn edits() -> Vec<Edit> {
             "installed: a broken edit",
             |text| text.replacen("[firewall]", "[firewall", 1),
             Trace::Untouched,
-            &["counter.toml:44:10"],
+            &["counter.toml:49:10"],
             &["correct that place"],
         ),
         (

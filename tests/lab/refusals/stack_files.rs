@@ -18,7 +18,7 @@ pub(super) fn cases() -> Vec<Case> {
             "syntax",
             "[firewall]",
             "[firewall",
-            &["counter.toml:44:10"],
+            &["counter.toml:49:10"],
             &["correct that place"],
         ),
         edited(

@@ -4,7 +4,6 @@
 
 const base = new URL(".", document.baseURI);
 const STALE = 90;
-const opened = new Set();
 const drawn = new Map();
 let now = null;
 let record = null;
@@ -52,7 +51,7 @@ function list(rows, none) {
   return rows.length === 0 ? el("p", { class: "none" }, none) : el("ul", { class: "rows" }, rows);
 }
 
-function probeRow(probe, today) {
+function probeRow(probe, today, opened) {
   const days = record?.days?.probes?.[probe.name];
   const up = uptime(days);
   const words = up ? `${up.text} of 90 days` : "no history yet";
@@ -68,13 +67,14 @@ function probeRow(probe, today) {
     bad.length === 0 ? null : el("ul", { class: "days" }, bad.slice(0, 14).map((day) =>
       el("li", {}, `${dayName(day[0])}: ${percent(day[1], day[1] + day[2] + day[3])}, ${day[2]} unhealthy, ${day[3]} unknown of ${day[1] + day[2] + day[3]} answers`))));
   details.open = opened.has(probe.name);
-  details.addEventListener("toggle", () => (details.open ? opened.add(probe.name) : opened.delete(probe.name)));
   return details;
 }
 
 function drawProbes() {
   const today = record?.days?.today ?? Math.floor(now.time / 86400);
   const order = { unhealthy: 0, unknown: 1, healthy: 2, note: 2 };
+  // Off the page itself: a `toggle` event comes late, and what is drawn before it would be shut again.
+  const opened = new Set([...document.querySelectorAll("details[open] > summary")].map((one) => one.dataset.key));
   const groups = new Map();
   for (const probe of now.probes) {
     const stack = probe.stack ?? "This host";
@@ -83,7 +83,7 @@ function drawProbes() {
   }
   return [...groups].map(([stack, probes]) => el("div", { class: "group" },
     el("h3", {}, stack),
-    [...probes].sort((a, b) => order[a.verdict] - order[b.verdict]).map((probe) => probeRow(probe, today))));
+    [...probes].sort((a, b) => order[a.verdict] - order[b.verdict]).map((probe) => probeRow(probe, today, opened))));
 }
 
 const FOUND = {

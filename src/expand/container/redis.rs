@@ -1,37 +1,27 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use minijinja::context;
 
-use super::app;
-use super::base::managed_for;
-use super::emit::{EmitError, emit};
+use super::super::app;
+use super::super::base::managed_for;
+use super::super::emit::{EmitError, emit};
+use super::{MEBIBYTE, group};
 use crate::model::{Layout, Mode};
 use crate::resource::{
-    self, Content, Desired, Directory, File, Image, Keep, Mount, Owner, RULES, RedisAcl, Resource,
-    ResourceId, Secret, SecretKind, Volume,
+    self, Content, Desired, Directory, File, Image, Keep, Mount, Network, Owner, Probe, RULES,
+    RedisAcl, Resource, ResourceId, Secret, SecretKind, Volume,
 };
-use crate::stack::{Container, ContainerKind, Stack};
+use crate::stack::{Container, Stack};
 
 /// The uid that the official Redis image's `redis` user has.
 const REDIS_UID: u32 = 999;
 const REDIS_RUN: &str = "/run/redis";
-const MEBIBYTE: i64 = 1024 * 1024;
-
-/// The group of whoever may reach the container's socket.
-pub(super) fn group(container: &Container) -> String {
-    format!("tavern-{}", container.name)
-}
-
-pub(super) fn resources(stack: &Stack, layout: &Layout) -> Result<Vec<Desired>, EmitError> {
-    let mut desired = Vec::new();
-    for container in &stack.containers {
-        let ContainerKind::Redis = container.kind;
-        desired.extend(redis(stack, container, layout)?);
-    }
-    Ok(desired)
-}
-
-fn redis(stack: &Stack, container: &Container, layout: &Layout) -> Result<Vec<Desired>, EmitError> {
+pub(super) fn resources(
+    stack: &Stack,
+    container: &Container,
+    layout: &Layout,
+) -> Result<Vec<Desired>, EmitError> {
     let directory = layout.container(container.name.as_str());
     let password = layout.credential(&stack.name, "redis-password");
     let id = ResourceId(format!("container:{}", container.name));
@@ -110,6 +100,9 @@ fn redis(stack: &Stack, container: &Container, layout: &Layout) -> Result<Vec<De
             ],
             memory: 512 * MEBIBYTE,
             pids: 64,
+            network: Network::None,
+            environment: BTreeMap::new(),
+            probe: Probe::of_redis(),
         })
         .into(),
     ])
