@@ -270,7 +270,9 @@ fn keys_are_enough(browser: &Browser) {
         browser.script("return document.querySelectorAll('details[open]').length"),
         2
     );
-    browser.script("document.querySelectorAll('details').forEach((one) => one.open = false); scrollTo(0, 0)");
+    browser.script(
+        "document.querySelectorAll('details').forEach((one) => one.open = false); scrollTo(0, 0)",
+    );
 }
 
 fn epoch(host: &Host) -> i64 {
