@@ -32,6 +32,7 @@
 //! | [`supervise`] | tavernd: what to do next is a pure function; the loops that feed it | `check`, `engine`, `host`, … |
 //! | [`up`] | the same stack in the foreground, without root | `expand`, `check`, `host`, … |
 //! | [`web`] | what every built-in service shares | – |
+//! | [`relay`] | numbers on loopback for a Prometheus, as a unit without privileges; knows nothing of the host | – |
 //! | [`apps`] | the built-in services; they know nothing of the host | `web` |
 //! | [`cli`] | one file a verb: arguments, one call, the printed result | all |
 //!
@@ -66,6 +67,7 @@ pub mod mint;
 pub mod model;
 pub mod monitor;
 pub mod plan;
+pub mod relay;
 pub mod resource;
 pub mod stack;
 pub mod supervise;

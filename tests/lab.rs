@@ -68,8 +68,12 @@ mod pairs;
 mod pins;
 #[path = "lab/points.rs"]
 mod points;
+#[path = "lab/postgres.rs"]
+mod postgres;
 #[path = "lab/power.rs"]
 mod power;
+#[path = "lab/prometheus.rs"]
+mod prometheus;
 #[path = "lab/raw.rs"]
 mod raw;
 #[path = "lab/refusals.rs"]

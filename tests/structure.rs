@@ -45,6 +45,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "check", "engine", "host", "stack", "model", "resource", "monitor",
         ],
     ),
+    ("relay", &[]),
     ("apps", &["web"]),
     (
         "up",
@@ -71,6 +72,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "supervise",
             "backup",
             "monitor",
+            "relay",
         ],
     ),
     ("main", &["cli"]),

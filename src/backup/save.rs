@@ -12,7 +12,7 @@ use crate::host::Invocation;
 use crate::mint;
 use crate::model::{Mode, Saved, Tried};
 use crate::resource::{BACKUP_USER, Owner, PathState};
-use crate::stack::{Container, Issuer, Stack, Target};
+use crate::stack::{Container, ContainerKind, Issuer, Stack, Target};
 
 /// A large tree on a slow disk takes its time.
 const COPYING: Duration = Duration::from_secs(12 * 3600);
@@ -134,7 +134,8 @@ impl Backups<'_> {
             self.lay(stage, &name, &bytes)?;
             manifest.files.insert(name, mint::sha256(&bytes));
         }
-        for container in &stack.containers {
+        let stores = stack.containers.iter();
+        for container in stores.filter(|one| one.kind == ContainerKind::Redis) {
             match self.save_redis(stack, container, stage, &mut manifest) {
                 // A store that is broken is what people restore for: its files are saved as they lie.
                 Err(error) if kind == Kind::Safety => {

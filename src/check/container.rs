@@ -71,13 +71,12 @@ pub fn probe_redis(host: &Host, stack: &Stack, site: &Setting) -> Vec<Finding> {
         .iter()
         .flat_map(|app| app.needs.iter().map(move |role| (app, role)))
         .filter_map(|(app, role)| stack.container(role).map(|container| (app, container)))
-        .map(|(app, container)| match container.kind {
-            ContainerKind::Redis => {
-                let begun = Instant::now();
-                let judged = log_in(host, &site.layout, stack, container, &app.name);
-                let subject = format!("redis {} as {}", container.name, app.name);
-                Finding::new(Some(&stack.name), subject, judged, since(begun))
-            }
+        .filter(|(_, container)| container.kind == ContainerKind::Redis)
+        .map(|(app, container)| {
+            let begun = Instant::now();
+            let judged = log_in(host, &site.layout, stack, container, &app.name);
+            let subject = format!("redis {} as {}", container.name, app.name);
+            Finding::new(Some(&stack.name), subject, judged, since(begun))
         })
         .collect()
 }

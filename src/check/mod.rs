@@ -14,6 +14,8 @@ mod front;
 mod login;
 mod nginx;
 mod passwords;
+mod postgres;
+mod prometheus;
 mod proxy;
 mod redis;
 pub mod render;
@@ -113,6 +115,14 @@ pub fn run(host: &Host, stacks: &[Stack], site: &Setting) -> Report {
                 start(scope, "systemd", || unit::probe(host, stacks)),
                 start(scope, "firewall", || exposure::probe_firewall(host, stacks)),
                 start(scope, "docker", || container::probe_docker(host, stacks)),
+                start(scope, "prometheus", || {
+                    let numbers = |stack| prometheus::probe(host, stack);
+                    stacks.iter().flat_map(numbers).collect()
+                }),
+                start(scope, "postgres", || {
+                    let postgres = |stack| postgres::probe(host, stack, site);
+                    stacks.iter().flat_map(postgres).collect()
+                }),
                 start(scope, "redis", || {
                     let redis = |stack| container::probe_redis(host, stack, site);
                     stacks.iter().flat_map(redis).collect()

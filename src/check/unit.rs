@@ -78,6 +78,14 @@ fn watched(stacks: &[Stack]) -> Vec<Watched<'_>> {
             stands_for: None,
         }));
     }
+    if stacks.iter().any(Stack::has_prometheus) {
+        let units = ["tavern-metrics.socket", "tavern-metrics.service"];
+        watched.extend(units.map(|unit| Watched {
+            stack: None,
+            unit: unit.to_owned(),
+            stands_for: None,
+        }));
+    }
     if stacks.iter().any(Stack::has_status_page) {
         let units = ["tavern-status.socket", "tavern-status.service"];
         watched.extend(units.map(|unit| Watched {

@@ -23,6 +23,7 @@ mod password;
 mod plan;
 mod printer;
 mod recover;
+mod relay;
 mod restore;
 mod revert;
 mod rollback;
@@ -126,6 +127,9 @@ enum Verb {
     /// Serve the status page; this is what `tavern-status.service` starts
     #[command(hide = true)]
     Page(page::Arguments),
+    /// Pass numbers on to a Prometheus; this is what `tavern-metrics.service` starts
+    #[command(hide = true)]
+    Relay(relay::Arguments),
     /// Come back from a change that nobody confirmed; this is what `tavern-revert.service` starts
     #[command(hide = true)]
     Revert(revert::Arguments),
@@ -226,6 +230,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         | Verb::Serve(_)
         | Verb::Monitor(_)
         | Verb::Page(_)
+        | Verb::Relay(_)
         | Verb::Tether(_) => false,
         _ => true,
     };
@@ -267,6 +272,7 @@ fn dispatch(verb: Verb, printer: &Printer) -> Answer {
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Monitor(arguments) => monitor::run(&arguments),
         Verb::Page(arguments) => page::run(&arguments),
+        Verb::Relay(arguments) => relay::run(&arguments),
         Verb::Tether(arguments) => tether::run(&arguments),
     }
 }

@@ -19,7 +19,7 @@ impl Engine<'_> {
         let docker = &self.host.docker;
         match action {
             Action::Restart => docker.restart(&container.name)?,
-            Action::Reload => self.read_rules_again(&container.name)?,
+            Action::Reload => return self.read_again(container),
             Action::TakeOver => {
                 self.keep_aside(&container.name)?;
                 self.run_container(container, images)?;
@@ -30,12 +30,43 @@ impl Engine<'_> {
                 self.run_container(container, images)?;
             }
         }
-        self.wait_until_ready(&container.name, &container.probe)
+        self.wait_until_ready(&container.name, &container.probe)?;
+        self.settle(container)
+    }
+
+    /// Has a running container read again what it can as it runs.
+    pub(super) fn read_again(&self, container: &Container) -> Result<(), EngineError> {
+        if container.settle.is_empty() {
+            self.read_rules_again(&container.name)?;
+        }
+        self.wait_until_ready(&container.name, &container.probe)?;
+        self.settle(container)
+    }
+
+    /// Runs the program that puts right what a container keeps in its data: a role's password, say.
+    pub(super) fn settle(&self, container: &Container) -> Result<(), EngineError> {
+        let argv: Vec<&str> = container.settle.iter().map(String::as_str).collect();
+        if argv.is_empty() {
+            return Ok(());
+        }
+        let outcome = self.host.docker.exec(&container.name, &argv)?;
+        if outcome.success() {
+            return Ok(());
+        }
+        let said = outcome.stderr.chars().filter(|c| !c.is_control());
+        Err(EngineError::NotReady {
+            what: format!(
+                "{} does not take what it is told: {}",
+                container.name,
+                said.take(300).collect::<String>()
+            ),
+            help: format!("`docker logs {}` has more", container.name),
+        })
     }
 
     /// Has a running Redis read its access list. One that was started by an older Tavern permits nobody to ask for
     /// that, and is restarted.
-    pub(super) fn read_rules_again(&self, name: &str) -> Result<(), EngineError> {
+    fn read_rules_again(&self, name: &str) -> Result<(), EngineError> {
         let asked = self
             .host
             .docker
@@ -67,6 +98,13 @@ impl Engine<'_> {
         };
         let spec = spec(container, gid, container.image.to_string());
         Ok(self.host.docker.differences(&spec)?)
+    }
+
+    /// Waits for a container of ours, by its own probe.
+    pub(super) fn wait_for(&self, name: &str) -> Result<(), EngineError> {
+        let known = self.containers()?.into_iter().find(|one| one.name == name);
+        let probe = known.map_or_else(Probe::of_redis, |container| container.probe);
+        self.wait_until_ready(name, &probe)
     }
 
     pub(super) fn wait_for_pong(&self, name: &str) -> Result<(), EngineError> {

@@ -164,7 +164,7 @@ impl Engine<'_> {
         }
         for container in &note.containers {
             self.host.docker.start(container)?;
-            self.wait_for_pong(container)?;
+            self.wait_for(container)?;
         }
         (exchange.count)()?;
         self.owe_restarts(note)?;
@@ -284,7 +284,7 @@ impl Engine<'_> {
             if self.host.docker.container(container)?.is_some() {
                 self.host.docker.start(container)?;
                 // One that was broken before is broken again: that is as it was.
-                let _ = self.wait_for_pong(container);
+                let _ = self.wait_for(container);
             }
         }
         self.owe_restarts(note)?;

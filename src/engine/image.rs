@@ -14,7 +14,7 @@ use super::{Engine, EngineError, Proposal, Recovered, Request};
 use crate::expand;
 use crate::host::gather_rooted;
 use crate::plan::{self, Plan};
-use crate::resource::{Content, Desired, PathState, Resource, ResourceId};
+use crate::resource::{Desired, PathState, Resource, ResourceId};
 
 /// What an install into an image would do.
 pub struct ImageProposal {
@@ -156,7 +156,7 @@ fn divide(desired: Vec<Desired>, is_there: impl Fn(&Path) -> bool) -> Selection 
                 made.insert(directory.path.clone());
                 true
             }
-            Resource::File(file) => has_place && !matches!(file.content, Content::RedisAcl(_)),
+            Resource::File(file) => has_place && file.password().is_none(),
             Resource::Link(_) | Resource::Binary(_) => has_place,
             Resource::Group(_) | Resource::Unit(_) => true,
             _ => false,

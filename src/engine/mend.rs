@@ -103,7 +103,7 @@ impl Engine<'_> {
         };
         if is_ready {
             Sight::Right
-        } else if said.contains("LOADING") {
+        } else if said.contains("LOADING") || said.contains("database system is starting up") {
             Sight::Loading
         } else if found.health == "unhealthy" {
             Sight::Unhealthy

@@ -39,6 +39,7 @@ mod overlays;
 mod owner_pair;
 mod pending;
 mod pins;
+mod postgres_data;
 mod preflight;
 mod preflight_nginx;
 mod prior;

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
+use std::path::Path;
 
 use super::pins::Images;
 use super::{Engine, EngineError};
@@ -98,6 +99,7 @@ impl Engine<'_> {
                 let found = self.unless_no_docker(|| self.host.docker.volume(&volume.name))?;
                 Observed::Volume(
                     found.map_or(VolumeState::Absent, |found| VolumeState::Present {
+                        holds: self.holds_of(volume, &found.path),
                         stack: found.stack,
                     }),
                 )
@@ -133,7 +135,23 @@ impl Engine<'_> {
                     .collect();
                 acl.text(&hashes).into_bytes()
             }),
+            Content::PostgresRole(role) => self.first_key(&role.password)?.map(|password| {
+                role.text(&mint::scram_verifier(&role.user, &password))
+                    .into_bytes()
+            }),
+            Content::Password(path) => self
+                .first_key(path)?
+                .map(|password| format!("{password}\n").into_bytes()),
         })
+    }
+
+    /// The password in a credential file that is in use.
+    fn first_key(&self, path: &Path) -> Result<Option<String>, EngineError> {
+        let found = self.host.files.read(path)?;
+        Ok(found.and_then(|bytes| {
+            let text = String::from_utf8_lossy(&bytes);
+            mint::keys(&text).next().map(str::to_owned)
+        }))
     }
 
     /// A host where Docker is still to be installed has no images, volumes or containers.

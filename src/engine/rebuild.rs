@@ -167,7 +167,11 @@ impl Engine<'_> {
         let docker = &self.host.docker;
         for (name, stack) in docker.volumes().unwrap_or_default() {
             if let Some(stack) = stack {
-                found.push(Resource::Volume(Volume { name, stack }));
+                found.push(Resource::Volume(Volume {
+                    name,
+                    stack,
+                    postgres: None,
+                }));
             }
         }
         for (name, stack) in docker.containers().unwrap_or_default() {
@@ -244,5 +248,6 @@ fn unknown(name: String, stack: String, image: ImageRef) -> Container {
         network: Network::None,
         environment: BTreeMap::new(),
         probe: Probe::of_redis(),
+        settle: Vec::new(),
     }
 }

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use super::{Engine, EngineError, Source};
 use crate::model::Layout;
 use crate::resource::{
-    Content, Desired, File, Observed, Resource, ResourceId, Secret, SecretKind, SecretState,
+    Content, Desired, File, Observed, Resource, ResourceId, Rotation, Secret, SecretKind,
+    SecretState,
 };
-use crate::stack::Stack;
+use crate::stack::{Container, ContainerKind, Stack};
 
 impl Engine<'_> {
     /// Marks the key rings and passwords that are to get a new first line, and says what the run may touch; `None`
@@ -25,7 +26,7 @@ impl Engine<'_> {
             return Ok(None);
         };
         self.refuse_outdated_rules()?;
-        let chosen = Chosen::by(stacks, apps, &self.layout)?;
+        let chosen = Chosen::by(stacks, apps, &self.layout, *rotation)?;
         let mut touched = BTreeSet::new();
         for Desired { resource, restarts } in desired {
             match (resource, observed.get_mut(&resource.id())) {
@@ -87,7 +88,12 @@ struct Chosen {
 
 impl Chosen {
     /// These apps and containers by their names, or all apps.
-    fn by(stacks: &[Stack], names: &[String], layout: &Layout) -> Result<Self, EngineError> {
+    fn by(
+        stacks: &[Stack],
+        names: &[String],
+        layout: &Layout,
+        rotation: Rotation,
+    ) -> Result<Self, EngineError> {
         let (mut services, mut passwords) = (BTreeSet::new(), BTreeSet::new());
         let mut known = Vec::new();
         for stack in stacks {
@@ -102,10 +108,12 @@ impl Chosen {
                 }
                 known.extend(own.into_iter().flatten());
             }
-            for container in &stack.containers {
+            let stores = stack.containers.iter();
+            for container in stores.filter(|one| one.kind.usual_port().is_none()) {
                 let own = [container.role.to_string(), container.name.to_string()];
                 if own.iter().any(|name| names.contains(name)) {
-                    passwords.insert(layout.credential(&stack.name, "redis-password"));
+                    let credential = credential(container, rotation)?;
+                    passwords.insert(layout.credential(&stack.name, credential));
                 }
                 known.extend(own);
             }
@@ -134,8 +142,27 @@ impl Chosen {
         }
     }
 
-    /// Whether it is the list that one of the passwords stands in.
+    /// Whether it is made from one of the passwords.
     fn rules(&self, file: &File) -> bool {
-        matches!(&file.content, Content::RedisAcl(acl) if self.passwords.contains(&acl.password))
+        let password = file.password();
+        password.is_some_and(|password| self.passwords.contains(password))
+    }
+}
+
+/// The credential with a container's password.
+fn credential(container: &Container, rotation: Rotation) -> Result<&'static str, EngineError> {
+    match (container.kind, rotation) {
+        (ContainerKind::Redis | ContainerKind::Prometheus, _) => Ok("redis-password"),
+        (ContainerKind::Postgres, Rotation::AtOnce) => Ok("postgres-password"),
+        (ContainerKind::Postgres, Rotation::WithOverlap) => Err(EngineError::NotReady {
+            what: format!(
+                "a role of Postgres has one password: what uses {} needs the new one at once",
+                container.name
+            ),
+            help: format!(
+                "`sudo tavernctl secret rotate {} --at-once`; open connections stay",
+                container.name
+            ),
+        }),
     }
 }

@@ -98,6 +98,7 @@ pub(super) fn clashes(stacks: &[NamedStack]) -> Result<(), EngineError> {
                     .map(|alias| format!("alias `{alias}`")),
             )
             .chain(host_claims(stack))
+            .chain(loopback_ports(stack))
             // Names that are joined with dashes may be the same though their parts are not.
             .chain(
                 stack
@@ -159,6 +160,12 @@ fn host_claims(stack: &Stack) -> Vec<String> {
     }
     let hosts = stack.hosts.iter();
     hosts.map(|host| format!("host `{host}`")).collect()
+}
+
+/// Where its containers listen on loopback.
+fn loopback_ports(stack: &Stack) -> impl Iterator<Item = String> {
+    let observers = stack.containers.iter().filter_map(|one| one.observer);
+    observers.map(|one| format!("port {} of a container", one.port))
 }
 
 /// What a stack's logs and password files are called.

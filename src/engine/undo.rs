@@ -83,7 +83,7 @@ impl Engine<'_> {
                 (resource @ Resource::Container(container), Prior::Present)
                     if record.action == Action::Reload =>
                 {
-                    note(resource, self.read_rules_again(&container.name));
+                    note(resource, self.read_again(container));
                 }
                 (Resource::Container(container), Prior::Present) => {
                     let old = before

@@ -5,6 +5,7 @@ use minijinja::context;
 use super::base::managed_for;
 use super::container;
 use super::emit::{EmitError, emit};
+use super::metrics;
 use crate::model::{Facts, Layout};
 use crate::resource::{Desired, Resource, ResourceId, Secret, SecretKind, Unit};
 use crate::stack::{App, Stack};
@@ -112,6 +113,7 @@ fn units(
         file => file.to_string_lossy(),
         description => format!("app {} of stack {}, run by Tavern", app.name, stack.name),
         socket => layout.app_socket(&stack.name, &app.name).to_string_lossy(),
+        metrics_group => metrics::group_of(stack),
         metrics => layout.metrics_socket(&stack.name, &app.name).to_string_lossy(),
         command => command(stack, app, facts, layout),
         groups,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use minijinja::context;
 
 use super::emit::{EmitError, emit};
-use super::{app, backup, certificate, container, monitor, pages, status, supervisor};
+use super::{app, backup, certificate, container, metrics, monitor, pages, status, supervisor};
 use crate::model::{Facts, Layout, Mode, UfwFacts};
 use crate::resource::{
     Binary, Content, Desired, Directory, File, Group, Keep, Link, Owner, Package, Resource,
@@ -67,6 +67,7 @@ pub(super) fn resources(
                 .chain((!stacks.is_empty()).then(monitor::unit))
                 .chain(supervisor::id(stacks))
                 .chain(status::service_id(stacks))
+                .chain(metrics::service_id(stacks))
                 .collect(),
         });
     }
@@ -107,12 +108,16 @@ fn shortcuts(stacks: &[Stack], binary: &Path) -> Vec<Desired> {
 }
 
 fn accounts_and_sockets(stacks: &[Stack], layout: &Layout) -> Result<Vec<Desired>, EmitError> {
-    let containers: Vec<_> = stacks.iter().flat_map(|stack| &stack.containers).collect();
+    let all = || stacks.iter().flat_map(|stack| &stack.containers);
+    // The others listen on loopback.
+    let containers: Vec<_> = all()
+        .filter(|one| one.kind.usual_port().is_none())
+        .collect();
     let page = status::group(stacks);
-    let groups: BTreeSet<String> = containers
-        .iter()
-        .map(|c| container::group(c))
+    let groups: BTreeSet<String> = all()
+        .map(container::group)
         .chain(page)
+        .chain(metrics::group(stacks))
         .collect();
     let run = layout.run.to_string_lossy();
     let rows: Vec<_> = containers

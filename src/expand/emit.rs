@@ -111,6 +111,16 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../units/status.service"),
     ),
     (
+        "metrics.socket",
+        Language::Systemd,
+        include_str!("../../units/metrics.socket"),
+    ),
+    (
+        "metrics.service",
+        Language::Systemd,
+        include_str!("../../units/metrics.service"),
+    ),
+    (
         "check.service",
         Language::Systemd,
         include_str!("../../units/check.service"),
@@ -181,9 +191,29 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../provision/monitor.toml"),
     ),
     (
+        "postgres.conf",
+        Language::Plain,
+        include_str!("../../provision/postgres.conf"),
+    ),
+    (
+        "pg_hba.conf",
+        Language::Plain,
+        include_str!("../../provision/pg_hba.conf"),
+    ),
+    (
         "redis.conf",
         Language::Plain,
         include_str!("../../provision/redis.conf"),
+    ),
+    (
+        "prometheus.yml",
+        Language::Plain,
+        include_str!("../../provision/prometheus.yml"),
+    ),
+    (
+        "alerts.yml",
+        Language::Plain,
+        include_str!("../../provision/alerts.yml"),
     ),
     (
         "tmpfiles.conf",

@@ -8,6 +8,7 @@ mod base;
 mod certificate;
 mod container;
 mod emit;
+mod metrics;
 mod monitor;
 mod nginx;
 mod pages;
@@ -75,6 +76,7 @@ pub fn expand(
     desired.extend(monitor::resources(stacks, facts, layout)?);
     desired.extend(backup::timers(stacks, facts, layout)?);
     desired.extend(supervisor::units(stacks, facts, layout)?);
+    desired.extend(metrics::resources(stacks, facts, layout)?);
     desired.extend(status::resources(stacks, facts, layout)?);
     desired.extend(base::openings(stacks, facts));
     desired.extend(nginx::logrotate(stacks, layout)?);

@@ -2,6 +2,7 @@ use minijinja::context;
 
 use super::base::{managed, managed_for};
 use super::emit::{EmitError, emit};
+use super::metrics;
 use crate::model::{Facts, Layout};
 use crate::resource::{Desired, Resource, ResourceId, Unit};
 use crate::stack::Stack;
@@ -25,6 +26,7 @@ pub(super) fn units(
     let values = context! {
         binary => facts.binary.to_string_lossy(),
         state => layout.state.to_string_lossy(),
+        metrics_group => metrics::group(stacks),
     };
     let unit = Unit {
         name: NAME.to_owned(),

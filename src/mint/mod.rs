@@ -6,6 +6,7 @@ mod flaw;
 mod inspect;
 mod password;
 mod ring;
+mod scram;
 
 #[cfg(test)]
 pub(crate) use authority::grant;
@@ -15,3 +16,4 @@ pub use flaw::Flaw;
 pub use inspect::inspect;
 pub use password::{account_hash, generate_password, key, redis_password_hash, sha256, site_hash};
 pub use ring::{Overlap, is_ring, keys, rotate};
+pub use scram::scram_verifier;

@@ -27,6 +27,12 @@ impl ImageRef {
         self.0.split_once('@').map(|(_, digest)| digest)
     }
 
+    /// Its tag.
+    pub fn tag(&self) -> Option<&str> {
+        let rest = self.0.split('@').next().unwrap_or_default();
+        rest.strip_prefix(self.name())?.strip_prefix(':')
+    }
+
     /// Whether it has a tag.
     pub fn is_tagged(&self) -> bool {
         let rest = self.0.split('@').next().unwrap_or_default();

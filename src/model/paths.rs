@@ -173,6 +173,17 @@ impl Layout {
         self.app_socket(stack, app).with_extension("metrics.sock")
     }
 
+    /// Where `tavernd` shows its numbers.
+    pub fn own_metrics_socket(&self) -> PathBuf {
+        self.run.join("tavernd.metrics.sock")
+    }
+
+    /// The port of loopback where a Prometheus finds what is on those sockets.
+    pub const RELAY_PORT: u16 = 9179;
+
+    /// Who may read those sockets then, beside root. A container's group has a dash where this has none.
+    pub const METRICS_GROUP: &str = "tavernmetrics";
+
     /// The socket unit of an app's numbers; no app's name has a dot, so it is no other app's.
     pub fn metrics_unit(unit_stem: &str) -> String {
         format!("{unit_stem}.metrics.socket")
@@ -198,10 +209,11 @@ impl Layout {
     }
 
     /// Stems of the units that Tavern has for itself: no app's unit may be called so.
-    pub const OWN_UNITS: [&str; 9] = [
+    pub const OWN_UNITS: [&str; 10] = [
         "tavern-backup",
         "tavern-check",
         "tavern-drill",
+        "tavern-metrics",
         "tavern-monitor",
         "tavern-recover",
         "tavern-renew",

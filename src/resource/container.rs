@@ -14,6 +14,9 @@ pub struct Volume {
     pub name: String,
     /// The stack that made it.
     pub stack: String,
+    /// The major version of PostgreSQL whose data it is for, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<u32>,
 }
 
 /// A volume as found.
@@ -25,6 +28,8 @@ pub enum VolumeState {
     Present {
         /// The value of our label, if it has one.
         stack: Option<String>,
+        /// What it holds, if that is not what it is for.
+        holds: Option<String>,
     },
 }
 
@@ -32,18 +37,36 @@ impl Volume {
     pub(super) fn compare(&self, state: &VolumeState, claim: Claim) -> Option<Change> {
         match state {
             VolumeState::Absent => Some(Change::new(Action::Create, "no such volume")),
-            VolumeState::Present { stack: Some(stack) } if *stack == self.stack => None,
-            VolumeState::Present { stack: Some(stack) } => Some(Change {
+            VolumeState::Present {
+                stack: Some(stack), ..
+            } if *stack != self.stack => Some(Change {
                 conflict: true,
                 ..Change::new(Action::TakeOver, format!("belongs to stack `{stack}`"))
             }),
+            VolumeState::Present {
+                holds: Some(holds), ..
+            } => Some(Change {
+                conflict: true,
+                ..Change::new(Action::Update, self.unreadable(holds))
+            }),
+            VolumeState::Present { stack: Some(_), .. } => None,
             // Labels cannot be added later: an adopted volume is known by the receipt.
-            VolumeState::Present { stack: None } if claim == Claim::Ours => None,
-            VolumeState::Present { stack: None } => Some(Change::take_over(
+            VolumeState::Present { stack: None, .. } if claim == Claim::Ours => None,
+            VolumeState::Present { stack: None, .. } => Some(Change::take_over(
                 "a volume that Tavern did not make: its data is kept and used",
                 claim,
             )),
         }
+    }
+}
+
+impl Volume {
+    fn unreadable(&self, holds: &str) -> String {
+        let wanted = self.postgres.unwrap_or_default();
+        format!(
+            "it holds {holds}, which PostgreSQL {wanted} does not read: leave the image as it was, or dump \
+             the data with that one, name another `volume`, and load it there"
+        )
     }
 }
 
@@ -106,6 +129,10 @@ pub struct Container {
         skip_serializing_if = "Probe::is_of_redis"
     )]
     pub probe: Probe,
+    /// A program that is run in it when it was made or started anew, and for what it reads again; without one, it has
+    /// a way of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settle: Vec<String>,
 }
 
 /// What a container sees of the network.
@@ -146,7 +173,8 @@ impl Probe {
         }
     }
 
-    fn is_of_redis(&self) -> bool {
+    /// Whether it is that.
+    pub fn is_of_redis(&self) -> bool {
         *self == Self::of_redis()
     }
 
@@ -213,6 +241,13 @@ impl Container {
             ContainerState::Present(found) => found,
         };
         match &found.stack {
+            None if !self.probe.is_of_redis() => Some(Change {
+                conflict: true,
+                ..Change::new(
+                    Action::TakeOver,
+                    "a container that Tavern did not make has this name, and only a Redis is taken over: rename it",
+                )
+            }),
             None => {
                 let reason = "a container that Tavern did not make has this name: it would be stopped, renamed and kept";
                 Some(Change::take_over(reason, claim))
@@ -280,10 +315,12 @@ mod tests {
         let volume = Volume {
             name: "data".into(),
             stack: "counter".into(),
+            postgres: None,
         };
         let found = |stack: Option<&str>, claim| {
             let state = VolumeState::Present {
                 stack: stack.map(str::to_owned),
+                holds: None,
             };
             volume.compare(&state, claim).map(|change| change.conflict)
         };
@@ -293,5 +330,36 @@ mod tests {
         // Not even then: the other stack uses it.
         assert_eq!(found(Some("shop"), Claim::Adopted), Some(true));
         assert_eq!(found(Some("shop"), Claim::Ours), Some(true));
+    }
+
+    #[test]
+    fn a_volume_with_data_of_another_major_version_is_not_taken_at_all() {
+        let volume = Volume {
+            name: "data".into(),
+            stack: "shop".into(),
+            postgres: Some(16),
+        };
+        for (stack, claim) in [
+            (Some("shop"), Claim::Ours),
+            (None, Claim::Adopted),
+            (None, Claim::Ours),
+        ] {
+            let state = VolumeState::Present {
+                stack: stack.map(str::to_owned),
+                holds: Some("data of PostgreSQL 15".into()),
+            };
+            let change = volume.compare(&state, claim).unwrap();
+            assert!(change.conflict, "{claim:?}");
+            assert!(
+                change.reason.contains("of PostgreSQL 15"),
+                "{}",
+                change.reason
+            );
+            assert!(
+                change.reason.contains("name another `volume`"),
+                "{}",
+                change.reason
+            );
+        }
     }
 }

@@ -12,6 +12,7 @@ mod nginx_access;
 mod nginx_text;
 mod package;
 mod path;
+mod postgres;
 mod redis_acl;
 mod secret;
 mod unit;
@@ -33,6 +34,7 @@ pub use nginx_access::{AddressRule, LocationRules, Ruling};
 pub use nginx_text::{Directive, NotNginx, directives};
 pub use package::{Group, Package};
 pub use path::{Binary, BinaryState, Content, Directory, File, Keep, Link, Owner, PathState};
+pub use postgres::PostgresRole;
 pub use redis_acl::{BACKUP_USER, RULES, RedisAcl};
 pub use secret::{Htpasswd, HtpasswdState, Rotation, Secret, SecretKind, SecretState};
 pub use unit::{AliasState, Unit, UnitState};
@@ -214,6 +216,9 @@ impl Resource {
                     (Content::RedisAcl(acl), PathState::File { content, .. }) => {
                         acl.is_edited(&String::from_utf8_lossy(content))
                     }
+                    (Content::PostgresRole(role), PathState::File { content, .. }) => {
+                        role.is_edited(&String::from_utf8_lossy(content))
+                    }
                     _ => false,
                 };
                 is_edited.then(|| file.path.clone()).into_iter().collect()
@@ -238,7 +243,7 @@ impl Resource {
 
     /// Whether what reads it can do so again without a restart.
     pub fn is_read_again(&self) -> bool {
-        matches!(self, Self::File(file) if matches!(file.content, Content::RedisAcl(_)))
+        matches!(self, Self::File(file) if file.password().is_some())
     }
 
     /// Whether it holds what a person would miss: kept by `uninstall` unless `--purge` is given.

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Change, Claim, MARKER, RedisAcl};
+use super::{Action, Change, Claim, MARKER, PostgresRole, RedisAcl};
 use crate::model::Mode;
 
 /// Owner and group, by name.
@@ -139,6 +139,10 @@ pub enum Content {
     Page(String),
     /// Redis's access list, with the hashes of the passwords in a credential file.
     RedisAcl(RedisAcl),
+    /// What a Postgres is told of its role, with the password in a credential file as Postgres keeps it.
+    PostgresRole(PostgresRole),
+    /// The password in a credential file, a copy for whoever may read this file.
+    Password(PathBuf),
 }
 
 /// Who may change a file after it was made.
@@ -174,6 +178,16 @@ impl File {
             (Keep::Managed, _) => true,
             (Keep::Seeded, Content::Text(text)) => !text.is_empty(),
             (Keep::Seeded, _) => false,
+        }
+    }
+
+    /// The credential that its bytes are made from.
+    pub fn password(&self) -> Option<&PathBuf> {
+        match &self.content {
+            Content::RedisAcl(acl) => Some(&acl.password),
+            Content::PostgresRole(role) => Some(&role.password),
+            Content::Password(path) => Some(path),
+            Content::Text(_) | Content::Page(_) => None,
         }
     }
 

@@ -10,7 +10,9 @@ mod edge;
 mod edit;
 mod hash_cost;
 mod monitor;
+mod observer;
 mod overlay;
+mod postgres;
 mod proxy;
 mod raw;
 mod report;
@@ -26,7 +28,9 @@ pub use alert::{Alert, Webhook, is_webhook};
 pub use backup::{Backup, Interval, Retention, Target};
 pub use edge::{ErrorPage, ErrorPages, HTTPS_PORT, Headers, Limits, Redirect};
 pub use edit::{Amendment, Door, NotAmended, amend, doors, is_called};
+pub use observer::Observer;
 pub use overlay::{Edit, Overlay};
+pub use postgres::Postgres;
 pub use proxy::Proxy;
 pub use report::StackError;
 pub use tls::{Acme, Binding, Issuer};
@@ -80,6 +84,12 @@ impl Stack {
     pub fn has_status_page(&self) -> bool {
         let mut sites = self.sites.iter();
         sites.any(|site| site.content == SiteContent::Status)
+    }
+
+    /// Whether a Prometheus watches it.
+    pub fn has_prometheus(&self) -> bool {
+        let mut containers = self.containers.iter();
+        containers.any(|one| one.kind == ContainerKind::Prometheus)
     }
 
     /// Whether it is found without a port: it answers on 443.
@@ -217,6 +227,10 @@ pub struct Container {
     pub auth_file: Option<PathBuf>,
     /// Docker's name for its data volume.
     pub volume: String,
+    /// What it says if it watches the stack.
+    pub observer: Option<Observer>,
+    /// What it is for, if it is a Postgres.
+    pub postgres: Option<Postgres>,
 }
 
 /// What a container is, and so how Tavern configures, reaches and probes it.
@@ -225,6 +239,10 @@ pub struct Container {
 pub enum ContainerKind {
     /// Redis 7 on a Unix socket.
     Redis,
+    /// Prometheus on loopback.
+    Prometheus,
+    /// PostgreSQL on a Unix socket.
+    Postgres,
 }
 
 /// A port the firewall lets in.

@@ -93,6 +93,11 @@ pub(super) struct RawContainer {
     pub(super) image: Spanned<ImageRef>,
     pub(super) auth_file: Option<Spanned<PathBuf>>,
     pub(super) volume: Option<Spanned<String>>,
+    pub(super) port: Option<Spanned<u16>>,
+    pub(super) retention_days: Option<Spanned<u16>>,
+    pub(super) retention_mb: Option<Spanned<u32>>,
+    pub(super) database: Option<Spanned<String>>,
+    pub(super) user: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::backup::RawBackup;
 use super::raw::{RawApp, RawContainer, RawStack};
-use super::{App, Container, Limits, Opening, Stack, StackError};
+use super::{App, Container, ContainerKind, Limits, Opening, Stack, StackError};
 use crate::model::{HostPattern, Layout, Name};
 
 /// A stack file larger than this is a mistake.
@@ -194,17 +194,19 @@ impl Validation<'_> {
             );
         }
         for need in &raw.needs {
-            if !containers
-                .iter()
-                .any(|container| &container.role == need.get_ref())
-            {
-                let message = format!("there is no container called `{}`", need.get_ref());
-                return self.fault(
-                    need.span(),
-                    message,
+            let mut all = containers.iter();
+            let (message, help) = match all.find(|one| &one.role == need.get_ref()) {
+                Some(found) if found.kind == ContainerKind::Redis => continue,
+                Some(found) => (
+                    format!("`{}` is no Redis", found.role),
+                    "an app of Tavern's keeps its count in a container of kind `redis`: name one, or correct the `kind`",
+                ),
+                None => (
+                    format!("there is no container called `{}`", need.get_ref()),
                     "declare it as `[container.NAME]`, or correct the name",
-                );
-            }
+                ),
+            };
+            return self.fault(need.span(), message, help);
         }
         let count_key = match raw.count_key {
             None => "visits".to_owned(),
@@ -234,6 +236,7 @@ impl Validation<'_> {
         role: Name,
         raw: RawContainer,
     ) -> Result<Container, StackError> {
+        let observer = self.observer(&raw)?;
         let given = raw.name.as_ref().map(Spanned::span);
         let name = match raw.name {
             Some(name) => name.into_inner(),
@@ -279,6 +282,11 @@ impl Validation<'_> {
                 );
             }
         };
+        let (database, user) = (raw.database.as_ref(), raw.user.as_ref());
+        let postgres = match raw.kind {
+            ContainerKind::Postgres => Some(self.postgres(stack, &raw.image, database, user)?),
+            _ => self.no_postgres(database, user).map(|()| None)?,
+        };
         Ok(Container {
             role,
             kind: raw.kind,
@@ -286,6 +294,8 @@ impl Validation<'_> {
             image: raw.image.into_inner(),
             auth_file,
             volume,
+            observer,
+            postgres,
         })
     }
 

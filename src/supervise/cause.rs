@@ -8,6 +8,8 @@ use crate::resource::{Container, Mount};
 pub enum Cause {
     /// It refuses to start on its data. The line that says so.
     DamagedData(String),
+    /// Its data is of another version than it is. The line that says so.
+    OtherVersion(String),
     /// The kernel killed it for want of memory.
     NoMemory,
     /// It was killed: by hand, or for want of memory. Engines do not always say which.
@@ -39,8 +41,32 @@ const DAMAGE: [&str; 12] = [
     "doesn't exist in the aof directory",
 ];
 
-/// What it says at each start: what was before belongs to an earlier one.
-const START: &str = "Redis is starting";
+/// What Postgres says when it does not.
+const DAMAGE_OF_POSTGRES: [&str; 10] = [
+    "could not locate a valid checkpoint record",
+    "incorrect checksum in control file",
+    "is not a valid data directory",
+    "pg_control\": ",
+    "could not read file \"global/",
+    "could not open file \"global/",
+    "could not open directory \"",
+    "could not read blocks",
+    "invalid page in block",
+    "wal contains references to invalid pages",
+];
+
+/// What it says of data of another major version.
+const OTHER_VERSION: [&str; 2] = [
+    "database files are incompatible with server",
+    "the data directory was initialized by postgresql version",
+];
+
+/// What they say at each start: what was before belongs to an earlier one.
+const START: [&str; 3] = [
+    "Redis is starting",
+    "Skipping initialization",
+    "starting PostgreSQL",
+];
 
 const LONGEST: usize = 240;
 
@@ -48,7 +74,9 @@ impl Cause {
     /// Reads it off the end of a log.
     pub fn of(log: &str, code: i64, killed_for_memory: bool) -> Self {
         let lines: Vec<&str> = log.lines().collect();
-        let start = lines.iter().rposition(|line| line.contains(START));
+        let start = lines
+            .iter()
+            .rposition(|line| START.iter().any(|start| line.contains(start)));
         let lines = &lines[start.unwrap_or_default()..];
         let says = |words: &[&str]| {
             let mut found = lines.iter().rev().filter(|line| {
@@ -63,7 +91,11 @@ impl Cause {
         if code == 137 {
             return Self::Killed;
         }
-        if let Some(line) = says(&DAMAGE).filter(|_| code != 0) {
+        if let Some(line) = says(&OTHER_VERSION).filter(|_| code != 0) {
+            return Self::OtherVersion(line);
+        }
+        let damage = [&DAMAGE[..], &DAMAGE_OF_POSTGRES].concat();
+        if let Some(line) = says(&damage).filter(|_| code != 0) {
             return Self::DamagedData(line);
         }
         if let Some(line) = says(&["no space left on device"]) {
@@ -83,8 +115,17 @@ impl Cause {
             .iter()
             .find_map(Mount::volume)
             .unwrap_or_default();
+        let is_redis = container.probe.is_of_redis();
         let container = &container.name;
         match self {
+            Self::OtherVersion(line) => format!(
+                "{line}: the volume {volume} has data of another version. Nothing is touched: `sudo tavernctl plan` says \
+                 what can be done"
+            ),
+            Self::DamagedData(line) if !is_redis => format!(
+                "its data is damaged, and it does not start on it: {line}. Nothing is repaired by guessing: the volume \
+                 {volume} is as it was. `sudo tavernctl restore` brings back a backup"
+            ),
             Self::DamagedData(line) => format!(
                 "its data is damaged, and it does not start on it: {line}. Nothing is repaired by guessing. To restore: \
                  `sudo tavernctl hold {container}`, set `appendonlydir` of the volume {volume} aside, \
@@ -146,6 +187,7 @@ mod tests {
             network: Network::None,
             environment: BTreeMap::new(),
             probe: Probe::of_redis(),
+            settle: Vec::new(),
         }
     }
 
@@ -176,6 +218,40 @@ mod tests {
             Cause::of(&log, 0, false),
             Cause::Other { code: 0, .. }
         ));
+    }
+
+    const POSTGRES: &str = "PostgreSQL Database directory appears to contain a database; Skipping initialization\n\
+                            2026-11-21 20:00:00.000 UTC [1] LOG:  starting PostgreSQL 15.14 on x86_64-pc-linux-gnu\n";
+
+    #[test]
+    fn damage_of_a_postgres_is_told_from_data_of_another_version() {
+        let mut postgres = redis();
+        postgres.probe.says = None;
+        let bad = format!(
+            "{POSTGRES}2026-11-21 20:00:00.010 UTC [27] PANIC:  could not locate a valid checkpoint record\n\
+             2026-11-21 20:00:00.011 UTC [1] LOG:  startup process (PID 27) was terminated by signal 6: Aborted\n"
+        );
+        let cause = Cause::of(&bad, 1, false);
+        assert!(matches!(&cause, Cause::DamagedData(line) if line.contains("checkpoint record")));
+        let said = cause.describe(&postgres);
+        assert!(
+            said.contains("sudo tavernctl restore") && !said.contains("appendonlydir"),
+            "{said}"
+        );
+        let other = format!(
+            "{POSTGRES}{}2026-11-21 21:00:00.000 UTC [1] FATAL:  database files are incompatible with server\n\
+             2026-11-21 21:00:00.000 UTC [1] DETAIL:  The data directory was initialized by PostgreSQL version 15, \
+             which is not compatible with this version 16.1.\n",
+            POSTGRES.lines().next().unwrap().to_owned() + "\n"
+        );
+        let cause = Cause::of(&other, 1, false);
+        assert!(
+            matches!(&cause, Cause::OtherVersion(line) if line.contains("version 15")),
+            "{cause:?}"
+        );
+        // It has been restored since, and was stopped.
+        let later = Cause::of(&format!("{bad}{POSTGRES}"), 1, false);
+        assert!(matches!(later, Cause::Other { .. }), "{later:?}");
     }
 
     #[test]

@@ -189,7 +189,8 @@ impl Keeper {
         }
         if let Some(cause) = done.cause {
             let text = cause.describe(&kept.container);
-            if matches!(cause, Cause::DamagedData(_)) && kept.cause.as_ref() != Some(&text) {
+            let is_of_data = matches!(cause, Cause::DamagedData(_) | Cause::OtherVersion(_));
+            if is_of_data && kept.cause.as_ref() != Some(&text) {
                 error!(
                     container = done.name,
                     state = "damaged",

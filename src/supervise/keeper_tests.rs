@@ -22,6 +22,7 @@ fn container() -> Container {
         network: Network::None,
         environment: BTreeMap::new(),
         probe: Probe::of_redis(),
+        settle: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@
 mod numbers;
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,19 +14,23 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
+use nix::unistd::{Group, chown};
 use tokio::net::UnixListener;
 use tracing::warn;
 
 use super::watch::spawn;
 use crate::engine::{Engine, Silent};
 use crate::host::{Host, HostError};
+use crate::model::Layout;
 
 /// Whoever is slower has left.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where the socket is.
 fn socket(engine: &Engine<'_>) -> PathBuf {
-    engine.layout.run.join("tavernd.metrics.sock")
+    engine.layout.own_metrics_socket()
 }
 
 /// Serves the numbers on a thread of its own.
@@ -55,6 +59,7 @@ fn serve_here(host: &Arc<Host>) -> Result<(), HostError> {
     runtime.block_on(async {
         let path = socket(&Engine::new(host, &Silent));
         let listener = UnixListener::bind(&path).map_err(failed)?;
+        share(&path);
         loop {
             // One after the other: there is one Prometheus.
             let (stream, _) = listener.accept().await.map_err(failed)?;
@@ -70,6 +75,22 @@ fn serve_here(host: &Arc<Host>) -> Result<(), HostError> {
             let _ = tokio::time::timeout(2 * HEAD_LIMIT, served).await;
         }
     })
+}
+
+/// Lets the group in that passes the numbers on, where its unit gave it that group. The owner of a file may give it to
+/// a group of its own without any power; without the group, the numbers stay root's.
+fn share(path: &Path) {
+    let Ok(Some(group)) = Group::from_name(Layout::METRICS_GROUP) else {
+        return;
+    };
+    if chown(path, None, Some(group.gid)).is_ok() {
+        let _ = fchmodat(
+            AT_FDCWD,
+            path,
+            Mode::from_bits_truncate(0o660),
+            FchmodatFlags::FollowSymlink,
+        );
+    }
 }
 
 fn answer(host: &Host, request: &Request<Incoming>) -> Response<Full<Bytes>> {

@@ -113,7 +113,7 @@ impl Writer<'_> {
                 let page = expand::page(name).unwrap_or_default();
                 self.file(&file.path, &page, file.mode)
             }
-            Content::RedisAcl(_) => Ok(()),
+            Content::RedisAcl(_) | Content::PostgresRole(_) | Content::Password(_) => Ok(()),
         }
     }
 

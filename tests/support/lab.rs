@@ -425,7 +425,19 @@ pub fn redis_image_tar() -> PathBuf {
     TAR.get_or_init(|| made("redis")).into()
 }
 
-/// A registry with that stand-in, which hosts can pull from; dropping it stops it.
+/// The same for `prom/prometheus:v3.1.0`, of Debian's Prometheus.
+pub fn prometheus_image_tar() -> PathBuf {
+    static TAR: OnceLock<String> = OnceLock::new();
+    TAR.get_or_init(|| made("prometheus")).into()
+}
+
+/// The same of `postgres:15-alpine`, made of Debian's PostgreSQL.
+pub fn postgres_image_tar() -> PathBuf {
+    static TAR: OnceLock<String> = OnceLock::new();
+    TAR.get_or_init(|| made("postgres")).into()
+}
+
+/// A registry with that stand-in of Redis, which hosts can pull from; dropping it stops it.
 #[derive(Debug)]
 pub struct Registry {
     address: String,

@@ -12,6 +12,7 @@ mod left_alone;
 mod mend;
 mod pairs;
 mod pins;
+mod postgres;
 mod rig;
 mod rotation;
 mod sole_writer;

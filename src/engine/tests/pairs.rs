@@ -117,13 +117,18 @@ fn containers() -> impl Strategy<Value = Vec<Container>> {
             .prop_map(move |(own_name, image, volume)| Container {
                 role,
                 own_name,
-                image,
+                image: if role == "db" {
+                    "postgres:15-alpine"
+                } else {
+                    image
+                },
                 volume,
             })
     };
     prop_oneof![
         6 => subsequence(vec!["redis", "cache"], 0..=1),
-        1 => subsequence(vec!["redis", "cache"], 2..=2)
+        1 => subsequence(vec!["redis", "cache"], 2..=2),
+        2 => subsequence(vec!["redis", "db"], 1..=2)
     ]
     .prop_flat_map(move |roles| roles.into_iter().map(container).collect::<Vec<_>>())
 }
@@ -239,7 +244,11 @@ fn make(mut stacks: Vec<Stack>, edit: Edit) -> Vec<Stack> {
         }
         Edit::Image(at) => change(at, &|stack| {
             for container in &mut stack.containers {
-                container.image = "redis:8.2";
+                container.image = if container.role == "db" {
+                    "postgres:15.9-alpine"
+                } else {
+                    "redis:8.2"
+                };
             }
         }),
         Edit::Volume(at) => change(at, &|stack| {
@@ -303,11 +312,9 @@ impl Stack {
             self.name
         );
         // An app without a container has nowhere to keep its count.
-        let apps: &[App] = if self.containers.is_empty() {
-            &[]
-        } else {
-            &self.apps
-        };
+        let stores = self.containers.iter().map(|one| one.role);
+        let stores: Vec<&str> = stores.filter(|role| *role != "db").collect();
+        let apps: &[App] = if stores.is_empty() { &[] } else { &self.apps };
         for site in &self.sites {
             let _ = writeln!(
                 text,
@@ -325,7 +332,7 @@ impl Stack {
             text.push_str("[[site]]\npath = \"/tavern/\"\npage = \"status\"\n");
         }
         for (at, app) in apps.iter().enumerate() {
-            let role = self.containers[at % self.containers.len()].role;
+            let role = stores[at % stores.len()];
             let _ = writeln!(
                 text,
                 "[app.{}]\nserve = \"counter\"\nneeds = [\"{role}\"]\naccounts = {}",
@@ -348,8 +355,14 @@ impl Stack {
         for container in &self.containers {
             let _ = writeln!(
                 text,
-                "[container.{}]\nkind = \"redis\"\nimage = \"{}\"",
-                container.role, container.image
+                "[container.{}]\nkind = \"{}\"\nimage = \"{}\"",
+                container.role,
+                if container.role == "db" {
+                    "postgres"
+                } else {
+                    "redis"
+                },
+                container.image
             );
             if container.own_name {
                 let _ = writeln!(text, "name = \"own-{}-{}\"", self.name, container.role);

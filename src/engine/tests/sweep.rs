@@ -191,6 +191,7 @@ pub(super) fn first() -> Files {
                [firewall]\nallow = [\"80/tcp\"]\n";
     let blog = "name = \"blog\"\nhosts = [\"blog.example\"]\n[tls]\nissuer = \"self-signed\"\n\
                 [[site]]\npath = \"/\"\nstatic = \"pages\"\n[firewall]\nallow = [\"8080/tcp\"]\n\
+                [container.db]\nkind = \"postgres\"\nimage = \"postgres:15-alpine\"\n\
                 [backup]\nto = \"/srv/backup\"\nat = \"04:00\"\n";
     [("web", web), ("blog", blog)]
         .map(|(name, text)| (name.to_owned(), text.to_owned()))
@@ -203,7 +204,8 @@ fn second() -> Files {
     files.remove("blog");
     let shop = "name = \"shop\"\nhosts = [\"shop.example\"]\n[tls]\nissuer = \"self-signed\"\n\
                 [[site]]\npath = \"/\"\nstatic = \"pages\"\n\
-                [container.cache]\nkind = \"redis\"\nimage = \"redis:7-alpine\"\n";
+                [container.cache]\nkind = \"redis\"\nimage = \"redis:7-alpine\"\n\
+                [container.db]\nkind = \"postgres\"\nimage = \"postgres:16-alpine\"\nuser = \"clerk\"\n";
     files.insert("shop".to_owned(), shop.to_owned());
     if let Some(web) = files.get_mut("web") {
         for (from, to) in [
@@ -430,16 +432,16 @@ fn a_rotation_ends_or_never_was() {
     .sweep();
 }
 
-/// The same of the password of a container, and of what reads it.
+/// The same of the passwords of containers, and of what reads them.
 #[test]
 fn a_rotation_of_a_password_ends_or_never_was() {
     let start = host(&first());
     install(&start).unwrap();
     Sweep {
-        name: "secret rotate redis",
+        name: "secret rotate redis db",
         start,
         run: |rig| {
-            let request = rotation(Rotation::AtOnce, &["redis"]);
+            let request = rotation(Rotation::AtOnce, &["redis", "db"]);
             rig.engine().install(None, &request).map(|_| ())
         },
     }

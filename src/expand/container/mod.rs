@@ -1,5 +1,7 @@
 //! A container of a stack and all that it needs: one file per kind.
 
+pub mod postgres;
+mod prometheus;
 mod redis;
 
 use super::emit::EmitError;
@@ -17,8 +19,13 @@ pub(super) fn group(container: &Container) -> String {
 pub(super) fn resources(stack: &Stack, layout: &Layout) -> Result<Vec<Desired>, EmitError> {
     let mut desired = Vec::new();
     for container in &stack.containers {
-        desired.extend(match container.kind {
-            ContainerKind::Redis => redis::resources(stack, container, layout)?,
+        desired.extend(match (container.kind, &container.postgres) {
+            (ContainerKind::Redis, _) => redis::resources(stack, container, layout)?,
+            (ContainerKind::Prometheus, _) => prometheus::resources(stack, container, layout)?,
+            (ContainerKind::Postgres, Some(postgres)) => {
+                postgres::resources(stack, container, postgres, layout)?
+            }
+            (ContainerKind::Postgres, None) => Vec::new(),
         });
     }
     Ok(desired)

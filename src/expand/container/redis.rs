@@ -73,6 +73,7 @@ pub(super) fn resources(
         Resource::Volume(Volume {
             name: container.volume.clone(),
             stack: stack.name.to_string(),
+            postgres: None,
         })
         .into(),
         Resource::Container(resource::Container {
@@ -103,6 +104,7 @@ pub(super) fn resources(
             network: Network::None,
             environment: BTreeMap::new(),
             probe: Probe::of_redis(),
+            settle: Vec::new(),
         })
         .into(),
     ])

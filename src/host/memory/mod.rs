@@ -6,6 +6,7 @@
 
 mod accounts;
 mod acme;
+mod contained;
 mod docker;
 mod files;
 mod firewall;

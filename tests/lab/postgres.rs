@@ -1,0 +1,187 @@
+//! A stack with a Redis and a Postgres on a real host: made, kept, saved, restored, refused, given back.
+
+use std::time::Duration;
+
+use crate::site::{STACK, edit, exits, host_with_binary, wait_until_healthy};
+use crate::support::lab::{Host, Image, Output, postgres_image_tar, redis_image_tar};
+
+const DB: &str = "\n[container.db]\nkind = \"postgres\"\nname = \"orders\"\nimage = \"postgres:15-alpine\"\n\
+                  database = \"shop\"\nuser = \"clerk\"\n";
+const PASSWORD: &str = "/etc/tavern/credentials/counter/postgres-password";
+
+/// A query as the stack's programs ask it: as its role, over the socket, with its password, from outside of the
+/// container.
+fn query(host: &Host, statement: &str) -> Output {
+    let image = "postgres:15-alpine";
+    // As its user in the group of the socket; the host has no psql of its own.
+    host.sh(&format!(
+        "docker run --rm --network none --user 70:$(getent group tavern-orders | cut -d: -f3) \
+         -v /run/tavern/orders:/s -v /etc/tavern/containers/orders/password:/password:ro \
+         --entrypoint bash {image} -c \
+         'PGPASSWORD=$(cat /password) psql -h /s -U clerk -d shop -XAtq -v ON_ERROR_STOP=1 -c \"$0\"' \"{statement}\""
+    ))
+}
+
+fn ask(host: &Host, statement: &str) -> String {
+    let answer = query(host, statement);
+    exits(&answer, 0);
+    answer.stdout.trim().to_owned()
+}
+
+#[test]
+fn debian_12_keeps_a_postgres() {
+    keeps(Image::BookwormPrepared, "postgres12");
+}
+
+#[test]
+#[ignore = "longer: tests/full"]
+fn debian_13_keeps_a_postgres() {
+    keeps(Image::TrixiePrepared, "postgres13");
+}
+
+fn keeps(image: Image, name: &str) {
+    let host = host_with_binary(image, name);
+    host.load_image(&redis_image_tar());
+    host.load_image(&postgres_image_tar());
+    host.ok("apt-get -q update >/dev/null; docker run -d --name foreign redis:7-alpine");
+    host.ok("mkdir -p /etc/tavern/stacks; /root/tavernctl install --yes");
+    let text = host.read(STACK);
+    host.write(STACK, &format!("{text}{DB}"), 0o644);
+    exits(&host.sh("tavernctl install --yes"), 0);
+    let again = host.sh("tavernctl install --yes");
+    assert!(again.stdout.contains("Nothing to change."), "{again}");
+    wait_until_healthy(&host, "the host with a Postgres");
+    let check = host.ok("tavernctl check");
+    assert!(check.contains("postgres orders as clerk"), "{check}");
+
+    ask(
+        &host,
+        "CREATE TABLE goods (id serial PRIMARY KEY, name text)",
+    );
+    ask(
+        &host,
+        "INSERT INTO goods (name) SELECT 'thing ' || n FROM generate_series(1, 1000) n",
+    );
+    the_role_is_no_superuser(&host);
+    nothing_secret_is_in_the_open(&host);
+    it_is_kept(&host);
+    a_new_password_is_really_one(&host);
+    a_major_upgrade_is_refused(&host);
+    it_is_given_back(&host);
+}
+
+fn the_role_is_no_superuser(host: &Host) {
+    let may = ask(
+        host,
+        "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls FROM pg_roles WHERE rolname = 'clerk'",
+    );
+    assert_eq!(may, "f|f|f|f|f");
+    let checksums = ask(host, "SHOW data_checksums");
+    assert_eq!(checksums, "on");
+    // Nobody else's password, and no superuser from outside.
+    let others = query(host, "SELECT rolpassword FROM pg_authid");
+    assert!(others.stderr.contains("permission denied"), "{others}");
+    let group = "$(getent group tavern-orders | cut -d: -f3)";
+    let outside = host.sh(&format!(
+        "docker run --rm --network none --user 999:{group} -v /run/tavern/orders:/s --entrypoint psql \
+         postgres:15-alpine -h /s -U postgres -c 'SELECT 1'"
+    ));
+    assert_ne!(outside.code, 0, "{outside}");
+    // Who is not in the group does not come to the socket.
+    let stranger =
+        host.sh("setpriv --reuid=65534 --regid=65534 --clear-groups -- ls /run/tavern/orders");
+    assert_ne!(stranger.code, 0, "{stranger}");
+}
+
+/// Row 96.
+fn nothing_secret_is_in_the_open(host: &Host) {
+    let secret = host.ok(&format!("cat {PASSWORD}"));
+    let secret = secret.trim();
+    let seen = host.ok(
+        "docker inspect orders; docker logs orders 2>&1; journalctl --no-pager -o cat; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; \
+         cat /etc/tavern/containers/orders/role.sql",
+    );
+    assert!(!seen.contains(secret), "the password is in the open");
+    let modes = host.ok(&format!(
+        "stat -c '%a %U:%G' {PASSWORD} /etc/tavern/containers/orders/password"
+    ));
+    assert_eq!(modes, "600 root:root\n640 root:tavern-orders\n");
+    let least = host.ok(
+        "docker inspect -f '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.NetworkMode}} \
+         {{.Config.User}}' orders",
+    );
+    assert!(least.starts_with("true [ALL] none 70:"), "{least}");
+}
+
+fn it_is_kept(host: &Host) {
+    for harm in ["docker kill orders", "docker rm -f orders"] {
+        host.ok(harm);
+        host.wait(harm, Duration::from_secs(60), || {
+            let rows = query(host, "SELECT count(*) FROM goods");
+            (rows.stdout.trim() == "1000")
+                .then_some(())
+                .ok_or_else(|| rows.to_string())
+        });
+    }
+    wait_until_healthy(host, "the host after its Postgres was killed and removed");
+    exits(&host.sh("tavernctl plan"), 0);
+    assert!(host.ok("docker ps").contains("foreign"));
+}
+
+fn a_new_password_is_really_one(host: &Host) {
+    let before = host.read(PASSWORD);
+    let soft = host.sh("tavernctl secret rotate db --yes");
+    exits(&soft, 1);
+    assert!(soft.stderr.contains("has one password"), "{soft}");
+    exits(&host.sh("tavernctl secret rotate db --at-once --yes"), 0);
+    assert_ne!(before, host.read(PASSWORD));
+    assert_eq!(ask(host, "SELECT count(*) FROM goods"), "1000");
+    wait_until_healthy(host, "the host with a new password");
+    exits(&host.sh("tavernctl plan"), 0);
+    host.write("/root/old", before.trim(), 0o644);
+    let old = host.sh(
+        "docker run --rm --network none --user 70:$(getent group tavern-orders | cut -d: -f3) \
+         -v /run/tavern/orders:/s -v /root/old:/password:ro --entrypoint bash postgres:15-alpine -c \
+         'PGPASSWORD=$(cat /password) psql -h /s -U clerk -d shop -c \"SELECT 1\"'",
+    );
+    assert!(
+        old.stderr.contains("password authentication failed"),
+        "{old}"
+    );
+    host.ok("rm /root/old");
+}
+
+/// Row 97.
+fn a_major_upgrade_is_refused(host: &Host) {
+    host.ok("docker tag postgres:15-alpine postgres:16-alpine");
+    let before = host.ok("docker inspect -f '{{.Id}} {{.State.StartedAt}}' orders");
+    edit(host, "postgres:15-alpine", "postgres:16-alpine");
+    for verb in ["plan", "install --yes", "install --yes --adopt"] {
+        let refused = host.sh(&format!("tavernctl {verb}"));
+        exits(&refused, 1);
+        assert!(
+            refused.stderr.contains("data of PostgreSQL 15"),
+            "{refused}"
+        );
+    }
+    assert_eq!(
+        before,
+        host.ok("docker inspect -f '{{.Id}} {{.State.StartedAt}}' orders")
+    );
+    edit(host, "postgres:16-alpine", "postgres:15-alpine");
+    exits(&host.sh("tavernctl plan"), 0);
+    assert_eq!(ask(host, "SELECT count(*) FROM goods"), "1000");
+}
+
+fn it_is_given_back(host: &Host) {
+    exits(&host.sh("tavernctl uninstall --yes"), 0);
+    assert!(host.ok("docker volume ls -q").contains("orders-data"));
+    assert!(!host.ok("docker ps -a").contains("orders"));
+    // The data is where it was, and so is the password that opens it.
+    host.ok("/root/tavernctl install --yes");
+    assert_eq!(ask(host, "SELECT count(*) FROM goods"), "1000");
+    exits(&host.sh("tavernctl uninstall --purge --yes"), 0);
+    let left = host.sh("ls -d /etc/tavern /run/tavern /var/lib/tavern; docker volume ls -q; getent group tavern-orders");
+    assert!(!left.stdout.contains("orders"), "{left}");
+    assert!(host.ok("docker ps").contains("foreign"));
+}
