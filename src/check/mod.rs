@@ -11,6 +11,7 @@ mod explain;
 mod exposure;
 mod finding;
 mod front;
+mod grafana;
 mod login;
 mod nginx;
 mod passwords;
@@ -118,6 +119,10 @@ pub fn run(host: &Host, stacks: &[Stack], site: &Setting) -> Report {
                 start(scope, "prometheus", || {
                     let numbers = |stack| prometheus::probe(host, stack);
                     stacks.iter().flat_map(numbers).collect()
+                }),
+                start(scope, "grafana", || {
+                    let pages = |stack| grafana::probe(host, stack);
+                    stacks.iter().flat_map(pages).collect()
                 }),
                 start(scope, "postgres", || {
                     let postgres = |stack| postgres::probe(host, stack, site);

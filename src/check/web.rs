@@ -225,6 +225,7 @@ impl<'a> Planner<'a> {
     fn probe_path(&self, served: &Site) -> String {
         let prefix = served.path.prefix();
         let app = match &served.content {
+            SiteContent::Container(_) => return format!("{prefix}/api/health"),
             SiteContent::App(name) => self.stack.app(name),
             _ => None,
         };
@@ -249,7 +250,7 @@ impl<'a> Planner<'a> {
                 hints.directory = Some(layout.site_root(stack, name).display().to_string());
             }
             SiteContent::Directory(path) => hints.directory = Some(path.display().to_string()),
-            SiteContent::Redirect(_) | SiteContent::Status => {}
+            SiteContent::Redirect(_) | SiteContent::Status | SiteContent::Container(_) => {}
         }
         hints
     }

@@ -152,7 +152,9 @@ impl Chosen {
 /// The credential with a container's password.
 fn credential(container: &Container, rotation: Rotation) -> Result<&'static str, EngineError> {
     match (container.kind, rotation) {
-        (ContainerKind::Redis | ContainerKind::Prometheus, _) => Ok("redis-password"),
+        (ContainerKind::Redis | ContainerKind::Prometheus | ContainerKind::Grafana, _) => {
+            Ok("redis-password")
+        }
         (ContainerKind::Postgres, Rotation::AtOnce) => Ok("postgres-password"),
         (ContainerKind::Postgres, Rotation::WithOverlap) => Err(EngineError::NotReady {
             what: format!(

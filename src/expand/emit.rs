@@ -211,6 +211,21 @@ const TEMPLATES: &[(&str, Language, &str)] = &[
         include_str!("../../provision/prometheus.yml"),
     ),
     (
+        "grafana.ini",
+        Language::Plain,
+        include_str!("../../provision/grafana/grafana.ini"),
+    ),
+    (
+        "datasource.yml",
+        Language::Plain,
+        include_str!("../../provision/grafana/datasource.yml"),
+    ),
+    (
+        "dashboards.yml",
+        Language::Plain,
+        include_str!("../../provision/grafana/dashboards.yml"),
+    ),
+    (
         "alerts.yml",
         Language::Plain,
         include_str!("../../provision/alerts.yml"),

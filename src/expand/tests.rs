@@ -5,6 +5,7 @@ use crate::model::{NginxVersion, UfwFacts};
 use crate::resource::{Content, ResourceId};
 use crate::stack::{DEFAULT, parse};
 
+mod observers;
 mod status;
 
 fn facts() -> Facts {

@@ -167,12 +167,14 @@ pub enum SiteContent {
     Redirect(Redirect),
     /// Tavern's own page of how the host fares.
     Status,
+    /// A container of this stack, by its role: a Grafana.
+    Container(Name),
 }
 
 impl SiteContent {
     /// Whether something else than nginx answers.
     pub fn is_passed_on(&self) -> bool {
-        matches!(self, Self::App(_) | Self::Status)
+        matches!(self, Self::App(_) | Self::Status | Self::Container(_))
     }
 }
 
@@ -241,6 +243,8 @@ pub enum ContainerKind {
     Redis,
     /// Prometheus on loopback.
     Prometheus,
+    /// Grafana on loopback.
+    Grafana,
     /// PostgreSQL on a Unix socket.
     Postgres,
 }

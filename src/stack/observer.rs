@@ -1,11 +1,13 @@
 //! Containers that watch the stack, Prometheus and Grafana: what their tables say beside what every container says.
 
+use std::ops::Range;
+
 use toml::Spanned;
 
 use super::raw::RawContainer;
 use super::validate::Validation;
-use super::{ContainerKind, StackError};
-use crate::model::Layout;
+use super::{Container, ContainerKind, SiteContent, StackError};
+use crate::model::{Layout, Name};
 
 /// The keys that only containers of these kinds have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,7 @@ impl ContainerKind {
         match self {
             Self::Redis | Self::Postgres => None,
             Self::Prometheus => Some(9090),
+            Self::Grafana => Some(3000),
         }
     }
 }
@@ -72,6 +75,47 @@ impl Validation<'_> {
         }))
     }
 
+    /// A Grafana has something to show.
+    pub(super) fn watches_something(
+        &self,
+        grafana: Option<Range<usize>>,
+        containers: &[Container],
+    ) -> Result<(), StackError> {
+        let mut all = containers.iter();
+        match grafana {
+            Some(span) if !all.any(|one| one.kind == ContainerKind::Prometheus) => self.fault(
+                span,
+                "a Grafana without a Prometheus has nothing to show",
+                "declare a container of `kind = \"prometheus\"` too",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// The container that a site leads to.
+    pub(super) fn site_container(
+        &self,
+        role: &Spanned<Name>,
+        containers: &[Container],
+    ) -> Result<SiteContent, StackError> {
+        let mut all = containers.iter();
+        match all.find(|one| &one.role == role.get_ref()) {
+            Some(one) if one.kind == ContainerKind::Grafana => {
+                Ok(SiteContent::Container(one.role.clone()))
+            }
+            Some(one) => self.fault(
+                role.span(),
+                format!("`{}` has no pages for a site", one.role),
+                "name a container of kind `grafana`",
+            ),
+            None => self.fault(
+                role.span(),
+                format!("there is no container called `{}`", role.get_ref()),
+                "declare it as `[container.NAME]`, or correct the name",
+            ),
+        }
+    }
+
     fn keeps_no_numbers(&self, raw: &RawContainer) -> Result<(), StackError> {
         let days = raw.retention_days.as_ref().map(Spanned::span);
         self.means_nothing(days, "retention-days")?;
@@ -79,11 +123,7 @@ impl Validation<'_> {
         self.means_nothing(size, "retention-mb")
     }
 
-    fn means_nothing(
-        &self,
-        span: Option<std::ops::Range<usize>>,
-        key: &str,
-    ) -> Result<(), StackError> {
+    fn means_nothing(&self, span: Option<Range<usize>>, key: &str) -> Result<(), StackError> {
         let Some(span) = span else {
             return Ok(());
         };
@@ -133,7 +173,10 @@ mod tests {
 
     #[test]
     fn what_means_nothing_is_refused() {
+        let grafana = PROMETHEUS.replace("\"prometheus\"", "\"grafana\"");
         for (table, line, what) in [
+            (grafana.as_str(), "", "nothing to show"),
+            (grafana.as_str(), "retention-mb = 100\n", "`retention-mb`"),
             (PROMETHEUS, "port = 80\n", "port 80"),
             (PROMETHEUS, "port = 9179\n", "port 9179"),
             (PROMETHEUS, "retention-days = 0\n", "0 days"),

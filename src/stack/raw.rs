@@ -53,6 +53,7 @@ pub(super) struct RawSite {
     pub(super) app: Option<Spanned<Name>>,
     pub(super) redirect: Option<Spanned<RedirectTo>>,
     pub(super) page: Option<Spanned<RawPage>>,
+    pub(super) container: Option<Spanned<Name>>,
     pub(super) status: Option<Spanned<u16>>,
     pub(super) host: Option<Spanned<HostPattern>>,
     pub(super) websocket: Option<Spanned<bool>>,

@@ -93,11 +93,15 @@ impl Validation<'_> {
                 "add a `[[site]]` with `path` and `static` or `app`",
             );
         }
+        let grafana = (raw.container.values())
+            .find(|one| one.kind == ContainerKind::Grafana)
+            .map(|one| one.image.span());
         let containers: Vec<Container> = raw
             .container
             .into_iter()
             .map(|(role, container)| self.container(raw.name.get_ref(), role, container))
             .collect::<Result<_, _>>()?;
+        self.watches_something(grafana, &containers)?;
         let apps: Vec<App> = raw
             .app
             .into_iter()
@@ -110,7 +114,12 @@ impl Validation<'_> {
         let limits = self.limits(raw.limits, Limits::default())?;
         let error_pages = self.error_pages(raw.error_pages)?;
         let (monitor, journal) = self.stacks_rules(raw.monitor)?;
-        let sites = self.sites(raw.site, &raw.hosts, &apps, (limits, monitor))?;
+        let sites = self.sites(
+            raw.site,
+            &raw.hosts,
+            (&apps, &containers),
+            (limits, monitor),
+        )?;
         let proxy = self.proxy(raw.proxy)?;
         let alert = self.alert(raw.alert)?;
         let tls = match raw.tls.checked(&raw.hosts) {

@@ -126,7 +126,11 @@ fn adapted(mut stack: Stack) -> Stack {
     stack.sites.retain_mut(|site| {
         site.host = None;
         // Nobody watches over a stack in the foreground.
-        site.content != stack::SiteContent::Status && paths.insert(site.path.prefix().to_owned())
+        let is_there = !matches!(
+            site.content,
+            stack::SiteContent::Status | stack::SiteContent::Container(_)
+        );
+        is_there && paths.insert(site.path.prefix().to_owned())
     });
     stack.containers.clear();
     for app in &mut stack.apps {

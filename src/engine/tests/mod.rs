@@ -10,6 +10,7 @@ mod exchange;
 mod growth;
 mod left_alone;
 mod mend;
+mod observers;
 mod pairs;
 mod pins;
 mod postgres;

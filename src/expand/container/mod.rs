@@ -1,5 +1,6 @@
 //! A container of a stack and all that it needs: one file per kind.
 
+mod grafana;
 pub mod postgres;
 mod prometheus;
 mod redis;
@@ -21,6 +22,7 @@ pub(super) fn resources(stack: &Stack, layout: &Layout) -> Result<Vec<Desired>, 
     for container in &stack.containers {
         desired.extend(match (container.kind, &container.postgres) {
             (ContainerKind::Redis, _) => redis::resources(stack, container, layout)?,
+            (ContainerKind::Grafana, _) => grafana::resources(stack, container, layout)?,
             (ContainerKind::Prometheus, _) => prometheus::resources(stack, container, layout)?,
             (ContainerKind::Postgres, Some(postgres)) => {
                 postgres::resources(stack, container, postgres, layout)?

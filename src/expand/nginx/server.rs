@@ -1,14 +1,15 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use minijinja::{Value, context};
 
 use super::GENERATION;
 use super::listen::{has_plain_http, https_ports, listens};
-use super::site::{site_values, status_upstream, upstream_name, zone};
+use super::site::{container_upstream, site_values, status_upstream, upstream_name, zone};
 use super::{errors, headers};
 use crate::expand::Edge;
 use crate::model::{CHAIN, Facts, HostPattern, KEY, Layout, NginxVersion};
-use crate::stack::{HTTPS_PORT, Issuer, Limits, Site, Stack};
+use crate::stack::{HTTPS_PORT, Issuer, Limits, Site, SiteContent, Stack};
 
 /// What the template of a stack's servers is filled with. `others` are the other stacks of the host.
 pub(super) fn stack_values(
@@ -30,7 +31,20 @@ pub(super) fn stack_values(
     let page = stack
         .has_status_page()
         .then(|| upstream(status_upstream(stack), layout.status_socket()));
-    let upstreams: Vec<_> = apps.chain(page).collect();
+    let containers = stack.sites.iter().filter_map(|site| match &site.content {
+        SiteContent::Container(role) => {
+            let port = stack.container(role)?.observer?.port;
+            let server = format!("127.0.0.1:{port}");
+            Some((container_upstream(stack, role), server))
+        }
+        _ => None,
+    });
+    // Two sites may lead to one.
+    let containers: BTreeMap<String, String> = containers.collect();
+    let containers = containers
+        .into_iter()
+        .map(|(name, server)| context! { name, server });
+    let upstreams: Vec<_> = apps.chain(page).chain(containers).collect();
     let ports = https_ports(stack, edge);
     let plain = has_plain_http(stack);
     let own_rate = |site: &&Site| site.limits.rate != Limits::default().rate;

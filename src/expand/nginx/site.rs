@@ -16,6 +16,11 @@ pub(super) fn status_upstream(stack: &Stack) -> String {
     format!("tavern_{}__status", stack.name)
 }
 
+/// Nor this one.
+pub(super) fn container_upstream(stack: &Stack, role: &crate::model::Name) -> String {
+    format!("tavern_{}__container_{role}", stack.name)
+}
+
 /// What the template of a site's locations is filled with.
 pub(super) fn site_values(stack: &Stack, site: &Site, facts: &Facts, layout: &Layout) -> Value {
     let at = |path: PathBuf| path.to_string_lossy().into_owned();
@@ -87,6 +92,18 @@ fn locations(stack: &Stack, site: &Site, layout: &Layout) -> Vec<Value> {
         SiteContent::Status => {
             let upstream = format!("http://{}", status_upstream(stack));
             vec![location(&format!("{prefix}/"), Target::Status(upstream))]
+        }
+        // It knows below which path it is.
+        SiteContent::Container(role) => {
+            let upstream = format!("http://{}", container_upstream(stack, role));
+            let mut list = vec![location(
+                &format!("{prefix}/"),
+                Target::App(upstream.clone()),
+            )];
+            if !prefix.is_empty() {
+                list.push(exact(prefix, Target::App(upstream)));
+            }
+            list
         }
         SiteContent::App(name) => {
             let upstream = format!("http://{}", upstream_name(stack, name));

@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::Validation;
 use crate::model::{HostPattern, LogRules, Name};
 use crate::stack::raw::{RawPage, RawSite};
-use crate::stack::{Access, App, Limits, Redirect, Site, SiteContent, StackError};
+use crate::stack::{Access, App, Container, Limits, Redirect, Site, SiteContent, StackError};
 
 const ONE_OF_THEM: &str = "a site is one of them: make two sites";
 
@@ -17,7 +17,7 @@ impl Validation<'_> {
         &self,
         raw: Vec<Spanned<RawSite>>,
         hosts: &Spanned<Vec<HostPattern>>,
-        apps: &[App],
+        behind: (&[App], &[Container]),
         (limits, rules): (Limits, LogRules),
     ) -> Result<Vec<Site>, StackError> {
         let mut paths = BTreeSet::new();
@@ -28,12 +28,17 @@ impl Validation<'_> {
             let span = site.span();
             let site = site.into_inner();
             let (path, path_span) = (site.path.get_ref().clone(), site.path.span());
-            let content = self.content(&site, span.clone(), apps)?;
+            let content = self.content(&site, span.clone(), behind)?;
             self.only_where_it_means_something(&site, &content)?;
             let host = self.host(site.host, hosts)?;
             let name = match (site.name, &content) {
                 (Some(name), _) => name.into_inner(),
-                (None, SiteContent::Seeded(name) | SiteContent::App(name)) => name.clone(),
+                (
+                    None,
+                    SiteContent::Seeded(name)
+                    | SiteContent::App(name)
+                    | SiteContent::Container(name),
+                ) => name.clone(),
                 (None, SiteContent::Status) => match "status".parse() {
                     Ok(name) => name,
                     Err(_) => return self.fault(span, "no name", "add `name`"),
@@ -70,9 +75,13 @@ impl Validation<'_> {
             let access = site.access.map(|access| self.access(access)).transpose()?;
             let access = match content {
                 // What it shows is nobody else's business, unless somebody says so.
-                SiteContent::Status => Some(access.unwrap_or_else(Access::this_host)),
+                SiteContent::Status | SiteContent::Container(_) => {
+                    Some(access.unwrap_or_else(Access::this_host))
+                }
                 _ => access,
             };
+            // A Grafana tells its pages what happens.
+            let is_live = matches!(content, SiteContent::Container(_));
             sites.push(Site {
                 name,
                 host,
@@ -80,7 +89,7 @@ impl Validation<'_> {
                 content,
                 access,
                 limits: self.limits(site.limits, limits)?,
-                websocket: site.websocket.is_some_and(Spanned::into_inner),
+                websocket: is_live || site.websocket.is_some_and(Spanned::into_inner),
                 headers: site.headers,
                 monitor: self.sites_rules(site.monitor, rules)?,
             });
@@ -97,17 +106,21 @@ impl Validation<'_> {
         &self,
         site: &RawSite,
         span: Range<usize>,
-        apps: &[App],
+        (apps, containers): (&[App], &[Container]),
     ) -> Result<SiteContent, StackError> {
         let given = [
             site.files.as_ref().map(|files| (files.span(), "static")),
             site.app.as_ref().map(|app| (app.span(), "app")),
             site.redirect.as_ref().map(|to| (to.span(), "redirect")),
             site.page.as_ref().map(|page| (page.span(), "page")),
+            site.container.as_ref().map(|one| (one.span(), "container")),
         ];
         let mut given = given.into_iter().flatten();
         if let (Some((span, first)), Some((_, second))) = (given.next(), given.next()) {
             return self.fault(span, format!("both `{first}` and `{second}`"), ONE_OF_THEM);
+        }
+        if let Some(role) = &site.container {
+            return self.site_container(role, containers);
         }
         match (&site.files, &site.app, &site.redirect, &site.page) {
             (Some(files), ..) => self.files(files),
@@ -132,7 +145,7 @@ impl Validation<'_> {
             (None, None, None, None) => self.fault(
                 span,
                 "the site serves nothing",
-                "add `static = \"…\"`, `app = \"…\"`, `redirect = \"…\"` or `page = \"status\"`",
+                "add `static = \"…\"`, `app = \"…\"`, `redirect = \"…\"`, `page = \"status\"` or `container = \"…\"`",
             ),
         }
     }
