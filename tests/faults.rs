@@ -623,6 +623,7 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         "the volume is there, with other data",
         &[
             "a_volume_of_somebody_elses_is_not_taken_without_leave",
+            "a_volume_with_other_data_is_not_given_to_a_postgres",
             "a_container_is_not_made_on_an_empty_volume",
         ],
     ),
@@ -682,7 +683,20 @@ const TABLE: &[(u32, &str, &[&str])] = &[
     (
         96,
         "a secret in a container's environment or arguments",
-        &["no_secret_is_where_others_can_see_it"],
+        &[
+            "no_secret_is_where_others_can_see_it",
+            "debian_12_keeps_a_postgres",
+        ],
+    ),
+    (
+        97,
+        "a major upgrade of a Postgres's data",
+        &[
+            "a_major_upgrade_of_a_postgres_is_refused_before_anything_is_touched",
+            "a_volume_with_data_of_another_major_version_is_not_taken_at_all",
+            "damage_of_a_postgres_is_told_from_data_of_another_version",
+            "debian_12_keeps_a_postgres",
+        ],
     ),
     (
         98,

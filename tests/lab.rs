@@ -52,6 +52,8 @@ mod hold;
 mod idle;
 #[path = "lab/image.rs"]
 mod image;
+#[path = "lab/journal.rs"]
+mod journal;
 #[path = "lab/load.rs"]
 mod load;
 #[path = "lab/monitor.rs"]

@@ -34,7 +34,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     (
         "backup",
-        &["engine", "host", "stack", "resource", "model", "mint"],
+        &[
+            "engine", "expand", "host", "stack", "resource", "model", "mint",
+        ],
     ),
     ("check", &["host", "stack", "model", "mint", "resource"]),
     ("logs", &["host", "stack", "model"]),
@@ -96,6 +98,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rcgen", &["mint/"]),
     ("redb", &["apps/", "supervise/store"]),
     ("redis", &["apps/"]),
+    ("tokio_postgres", &["check/postgres"]),
     ("tower_http", &["web/", "apps/"]),
     ("utoipa", &["web/", "apps/"]),
     ("utoipa_axum", &["web/", "apps/"]),

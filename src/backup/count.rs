@@ -18,9 +18,18 @@ const LOADING: Duration = Duration::from_secs(600);
 /// The uid of the image's `redis` user.
 const REDIS_UID: u32 = 999;
 
+/// What the stores of a backup have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// Keys in all Redis.
+    pub(super) keys: u64,
+    /// Rows in all Postgres.
+    pub(super) rows: u64,
+}
+
 impl Backups<'_> {
     /// Loads every store of a backup and compares its keys with the manifest's.
-    pub(super) fn count(&self, stack: &Stack, laid: &LaidOut) -> Result<u64, BackupError> {
+    pub(super) fn count(&self, stack: &Stack, laid: &LaidOut) -> Result<Counted, BackupError> {
         for database in &laid.manifest.databases {
             self.is_whole(&laid.file(&database.file), &database.path)?;
         }
@@ -40,7 +49,32 @@ impl Backups<'_> {
             }
             sum += found;
         }
-        Ok(sum)
+        let mut rows = 0;
+        for cluster in &laid.manifest.clusters {
+            let at = self.fresh("drill-cluster")?;
+            rows += self.load_postgres(stack, laid, cluster, &at)?;
+            self.engine.host.files.remove_tree(&at)?;
+        }
+        Ok(Counted { keys: sum, rows })
+    }
+
+    /// The name of a throw-away container, which nothing has.
+    pub(super) fn free_drill(&self, stack: &Stack) -> Result<String, BackupError> {
+        let docker = &self.engine.host.docker;
+        let name = format!("tavern-drill-{}", stack.name);
+        let label = format!("{}.drill", stack.name);
+        let ours = |found: &crate::host::FoundContainer| found.stack.as_deref() == Some(&*label);
+        match docker.container(&name)? {
+            None => {}
+            Some(found) if ours(&found) => docker.remove(&name)?,
+            Some(_) => {
+                return Err(BackupError::refused(
+                    format!("somebody else's container is called {name}"),
+                    format!("`docker rename {name} …` gives it another name"),
+                ));
+            }
+        }
+        Ok(name)
     }
 
     fn count_one(&self, stack: &Stack, laid: &LaidOut, store: &Store) -> Result<u64, BackupError> {
@@ -62,19 +96,7 @@ impl Backups<'_> {
             Mode(0o644),
             &Owner::root(),
         )?;
-        let name = format!("tavern-drill-{}", stack.name);
-        let label = format!("{}.drill", stack.name);
-        let ours = |found: &crate::host::FoundContainer| found.stack.as_deref() == Some(&*label);
-        match docker.container(&name)? {
-            None => {}
-            Some(found) if ours(&found) => docker.remove(&name)?,
-            Some(_) => {
-                return Err(BackupError::refused(
-                    format!("somebody else's container is called {name}"),
-                    format!("`docker rename {name} …` gives it another name"),
-                ));
-            }
-        }
+        let name = self.free_drill(stack)?;
         let image = self.engine.image_at_hand(&like.image)?;
         self.engine.progress.begin(&format!(
             "counting {} in a throw-away container",
@@ -82,7 +104,7 @@ impl Backups<'_> {
         ));
         let spec = ContainerSpec {
             name: name.clone(),
-            stack: label.clone(),
+            stack: format!("{}.drill", stack.name),
             settings: "drill".to_owned(),
             image,
             command: [

@@ -12,6 +12,8 @@ pub struct Drilled {
     pub id: String,
     /// Keys in its stores.
     pub keys: u64,
+    /// Rows in its Postgres.
+    pub rows: u64,
     /// Files that were compared.
     pub files: usize,
 }
@@ -104,10 +106,11 @@ impl Backups<'_> {
             restic.check(true)?;
         }
         let laid = self.lay_out(stack, &restic, &snapshot, "drill")?;
-        let keys = self.count(stack, &laid)?;
+        let found = self.count(stack, &laid)?;
         Ok(Drilled {
             id: snapshot.short_id,
-            keys,
+            keys: found.keys,
+            rows: found.rows,
             files: laid.manifest.files.len(),
         })
     }

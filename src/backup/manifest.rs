@@ -7,9 +7,12 @@ use super::BackupError;
 use crate::model::{Mode, Name};
 use crate::resource::Owner;
 
-/// The version of the form that this build writes where there are databases: an older one would leave them out.
-const VERSION: u32 = 2;
-/// The version of the form without them.
+/// The version of the form that this build writes where there are dumps of a Postgres: an older one would leave them
+/// out.
+const VERSION: u32 = 3;
+/// The version of the form with databases of SQLite.
+const WITH_DATABASES: u32 = 2;
+/// The version of the form without either.
 const WITHOUT: u32 = 1;
 
 /// What is in a backup. It lies in it, and decides whether it may be restored.
@@ -32,6 +35,45 @@ pub struct Manifest {
     /// Databases of the owner's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<Database>,
+    /// Whole servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clusters: Vec<Cluster>,
+}
+
+/// A Postgres that was saved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Docker's name for its container.
+    pub container: String,
+    /// Its major version.
+    pub major: u32,
+    /// The file among [`Manifest::files`] with its roles.
+    pub roles: String,
+    /// Its databases.
+    pub databases: Vec<Dump>,
+    /// What they took on the disk.
+    pub bytes: u64,
+}
+
+/// One of its databases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dump {
+    /// Its name.
+    pub name: String,
+    /// The file among [`Manifest::files`].
+    pub file: String,
+    /// Rows of its tables: at least so many …
+    pub least: u64,
+    /// … and at most so many; more than `least` only if some were written meanwhile.
+    pub most: u64,
+}
+
+impl Cluster {
+    /// Its files: the roles, then each database.
+    pub fn files(&self) -> impl Iterator<Item = &String> {
+        let dumps = self.databases.iter().map(|dump| &dump.file);
+        std::iter::once(&self.roles).chain(dumps)
+    }
 }
 
 /// A SQLite database that was saved.
@@ -72,13 +114,20 @@ impl Manifest {
             stores: Vec::new(),
             trees: Vec::new(),
             databases: Vec::new(),
+            clusters: Vec::new(),
         }
     }
 
     /// A database among the files.
     pub fn add(&mut self, database: Database) {
-        self.version = VERSION;
+        self.version = self.version.max(WITH_DATABASES);
         self.databases.push(database);
+    }
+
+    /// A Postgres whose dumps are among the files.
+    pub fn add_cluster(&mut self, cluster: Cluster) {
+        self.version = VERSION;
+        self.clusters.push(cluster);
     }
 
     /// Its bytes in the backup.
@@ -150,7 +199,20 @@ impl Manifest {
         }
         let mut databases = manifest.databases.iter();
         let is_in = |file: &String| manifest.files.contains_key(file);
-        if stores.any(|store| !is_in(&store.file)) || databases.any(|one| !is_in(&one.file)) {
+        let dumps = manifest.clusters.iter().flat_map(|one| &one.databases);
+        if let Some(dump) = dumps
+            .clone()
+            .find(|one| !super::postgres::is_plain(&one.name))
+        {
+            return Err(refused(
+                format!("its manifest names `{}`", dump.name.escape_default()),
+                "Tavern makes no such backup: who else can write to the repository?",
+            ));
+        }
+        if stores.any(|store| !is_in(&store.file))
+            || databases.any(|one| !is_in(&one.file))
+            || !manifest.clusters.iter().all(|one| one.files().all(is_in))
+        {
             return Err(refused(
                 "its manifest names a store or a database that is not in it".to_owned(),
                 "`sudo tavernctl backup list` shows the others",
@@ -166,6 +228,7 @@ mod tests {
 
     const FORM_1: &str = include_str!("../../tests/formats/backup-manifest-v1.json");
     const FORM_2: &str = include_str!("../../tests/formats/backup-manifest-v2.json");
+    const FORM_3: &str = include_str!("../../tests/formats/backup-manifest-v3.json");
 
     fn refusal(text: &str, stack: &str) -> String {
         Manifest::parse(text, &stack.parse().unwrap())
@@ -199,10 +262,23 @@ mod tests {
     }
 
     #[test]
+    fn the_third_form_has_dumps() {
+        let manifest = Manifest::parse(FORM_3, &"counter".parse().unwrap()).unwrap();
+        assert_eq!(manifest.clusters[0].databases[1].most, 1002);
+        let again = String::from_utf8(manifest.to_bytes().unwrap()).unwrap();
+        assert_eq!(Manifest::parse(&again, &manifest.stack).unwrap(), manifest);
+        let other = FORM_3.replace("\"roles\": \"postgres/", "\"roles\": \"other/");
+        assert!(refusal(&other, "counter").contains("not in it"));
+        // Taken for a way to another server by whoever is given it.
+        let strange = FORM_3.replace("\"name\": \"shop\"", "\"name\": \"host=evil\"");
+        assert!(refusal(&strange, "counter").contains("its manifest names"));
+    }
+
+    #[test]
     fn a_foreign_newer_or_damaged_backup_is_refused() {
         assert!(refusal(FORM_1, "shop").contains("of stack `counter`, not of `shop`"));
-        let newer = FORM_1.replace("\"version\": 1", "\"version\": 3");
-        assert!(refusal(&newer, "counter").contains("form 3"));
+        let newer = FORM_1.replace("\"version\": 1", "\"version\": 4");
+        assert!(refusal(&newer, "counter").contains("form 4"));
         assert!(refusal(&FORM_1[..100], "counter").contains("cannot be read"));
         assert!(refusal("{}", "counter").contains("cannot be read"));
         let store = FORM_1.replace("\"file\": \"redis/", "\"file\": \"other/");

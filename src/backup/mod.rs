@@ -11,6 +11,7 @@ mod journal;
 mod layout;
 mod manifest;
 mod newest;
+mod postgres;
 mod proof;
 mod redis;
 mod restic;
@@ -36,7 +37,7 @@ pub use restore::Restorable;
 const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// Where backups are put together, tried and fetched, below the place of ours.
-const PLACES: [&str; 4] = ["stage", "drill", "drill-data", "restore"];
+const PLACES: [&str; 5] = ["stage", "drill", "drill-data", "drill-cluster", "restore"];
 
 /// The backups of a host's stacks.
 pub struct Backups<'a> {
@@ -110,6 +111,14 @@ impl<'a> Backups<'a> {
 
     /// What killed ones left lies open: credentials and data as they were.
     fn clear(&self) -> Result<(), BackupError> {
+        let docker = &self.engine.host.docker;
+        // Without an engine there is none that runs.
+        for (name, label) in docker.containers().unwrap_or_default() {
+            let is_drill = label.is_some_and(|label| label.ends_with(".drill"));
+            if is_drill && name.starts_with("tavern-drill-") {
+                docker.remove(&name)?;
+            }
+        }
         for name in PLACES {
             let path = self.engine.layout.backups().join(name);
             self.engine.host.files.remove_tree(&path)?;

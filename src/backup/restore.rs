@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use super::count::Counted;
 use super::journal::Priority;
 use super::layout::LaidOut;
 use super::newest::newest;
@@ -26,7 +27,7 @@ pub struct Restorable<'a> {
     laid: LaidOut,
     restic: Restic<'a>,
     key: Vec<u8>,
-    keys: u64,
+    counted: Counted,
     _alone: Lock,
 }
 
@@ -44,14 +45,20 @@ impl Restorable<'_> {
     /// What is in it, a line each.
     pub fn contents(&self) -> Vec<String> {
         let manifest = &self.laid.manifest;
+        let dumps = manifest.clusters.iter().flat_map(|one| one.files());
         let mut lines = vec![format!(
             "stack file, accounts and keys ({} files)",
-            manifest.files.len() - manifest.stores.len() - manifest.databases.len()
+            manifest.files.len() - manifest.stores.len() - manifest.databases.len() - dumps.count()
         )];
         let names = manifest.stores.iter().map(|store| store.container.as_str());
         let names: Vec<&str> = names.collect();
         if !names.is_empty() {
-            lines.push(format!("{}: {} keys", names.join(", "), self.keys));
+            lines.push(format!("{}: {} keys", names.join(", "), self.counted.keys));
+        }
+        let names = manifest.clusters.iter().map(|one| one.container.as_str());
+        let names: Vec<&str> = names.collect();
+        if !names.is_empty() {
+            lines.push(format!("{}: {} rows", names.join(", "), self.counted.rows));
         }
         let databases = manifest.databases.iter().map(|one| &one.path);
         let paths = databases.chain(&manifest.trees);
@@ -94,12 +101,12 @@ impl<'a> Backups<'a> {
             .and_then(|laid| self.fits(stack, &laid).map(|()| laid))
             .and_then(|laid| Ok((self.count(stack, &laid)?, laid)));
         match laid {
-            Ok((keys, laid)) => Ok(Restorable {
+            Ok((counted, laid)) => Ok(Restorable {
                 snapshot,
                 laid,
                 restic,
                 key,
-                keys,
+                counted,
                 _alone: alone,
             }),
             Err(error) => {
@@ -116,19 +123,24 @@ impl<'a> Backups<'a> {
     /// Every store of the backup must have its place on this host.
     fn fits(&self, stack: &Stack, laid: &LaidOut) -> Result<(), BackupError> {
         self.authority_is_sound(laid)?;
-        for store in &laid.manifest.stores {
+        let stores = laid.manifest.stores.iter().map(|one| &one.container);
+        let clusters = laid.manifest.clusters.iter().map(|one| &one.container);
+        for name in stores.chain(clusters) {
             let of = |stack: &Stack| -> Option<Container> {
                 let mut all = stack.containers.iter();
-                all.find(|one| one.name.as_str() == store.container)
-                    .cloned()
+                all.find(|one| one.name.as_str() == name).cloned()
             };
             let (now, then) = (of(stack), of(&laid.stack));
+            let major = |one: &Option<Container>| Some(one.as_ref()?.postgres.as_ref()?.major);
+            if major(&now) != major(&then) {
+                return Err(BackupError::refused(
+                    format!("{name} is of another major version of PostgreSQL than in this backup"),
+                    "give it the image and a `volume` as then, `sudo tavernctl install`, then restore",
+                ));
+            }
             if now.is_none() || now.map(|one| one.volume) != then.map(|one| one.volume) {
                 return Err(BackupError::refused(
-                    format!(
-                        "this host's stack file has no container {} on the same volume",
-                        store.container
-                    ),
+                    format!("this host's stack file has no container {name} on the same volume"),
                     "name container and volume as in the backup, `sudo tavernctl install`, then restore",
                 ));
             }
@@ -198,10 +210,14 @@ impl<'a> Backups<'a> {
         };
         let prove = || self.prove(laid, &seen.borrow()).map_err(as_engine_error);
         let stores = laid.manifest.stores.iter();
+        let clusters = laid.manifest.clusters.iter();
         Ok(self.engine.exchange(&Exchange {
             what: format!("the restore of backup {}", restorable.name()),
             places,
-            containers: stores.map(|store| store.container.clone()).collect(),
+            containers: stores
+                .map(|store| store.container.clone())
+                .chain(clusters.map(|cluster| cluster.container.clone()))
+                .collect(),
             restarts: services(&laid.stack),
             prepare: &prepare,
             count: &count,
@@ -232,6 +248,14 @@ impl<'a> Backups<'a> {
             if let Some(container) = laid.container(&store.container) {
                 places.push(Place {
                     path: self.volume(container)?.join(DATA),
+                    contained: true,
+                });
+            }
+        }
+        for cluster in &laid.manifest.clusters {
+            if let Some(container) = laid.container(&cluster.container) {
+                places.push(Place {
+                    path: self.volume(container)?,
                     contained: true,
                 });
             }
@@ -270,6 +294,14 @@ impl<'a> Backups<'a> {
                     && self.volume(container)?.join(DATA) == *live
                 {
                     self.prepare_redis(&laid.file(&store.file), live, ready)?;
+                }
+            }
+            for cluster in &laid.manifest.clusters {
+                let container = laid.container(&cluster.container);
+                if let Some(container) = container
+                    && self.volume(container)? == *live
+                {
+                    self.load_postgres(stack, laid, cluster, ready)?;
                 }
             }
         }

@@ -43,6 +43,11 @@ impl Backups<'_> {
                 )?;
             }
         }
+        for cluster in &laid.manifest.clusters {
+            if let Some(container) = laid.container(&cluster.container) {
+                add(&self.volume(container)?, cluster.bytes)?;
+            }
+        }
         for (place, need) in needs.values() {
             self.has_room(place, *need)?;
         }

@@ -134,9 +134,17 @@ impl Backups<'_> {
             self.lay(stage, &name, &bytes)?;
             manifest.files.insert(name, mint::sha256(&bytes));
         }
-        let stores = stack.containers.iter();
-        for container in stores.filter(|one| one.kind == ContainerKind::Redis) {
-            match self.save_redis(stack, container, stage, &mut manifest) {
+        for container in &stack.containers {
+            let saved = match (&container.postgres, container.kind) {
+                (Some(postgres), _) => {
+                    self.save_postgres(container, postgres, stage, &mut manifest)
+                }
+                (None, ContainerKind::Redis) => {
+                    self.save_redis(stack, container, stage, &mut manifest)
+                }
+                (None, _) => Ok(()),
+            };
+            match saved {
                 // A store that is broken is what people restore for: its files are saved as they lie.
                 Err(error) if kind == Kind::Safety => {
                     self.engine

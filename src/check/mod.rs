@@ -20,6 +20,7 @@ mod prometheus;
 mod proxy;
 mod redis;
 pub mod render;
+mod saved;
 mod unit;
 mod web;
 
@@ -34,6 +35,7 @@ pub use explain::{Explained, Question};
 pub use finding::{Finding, Report, Verdict};
 pub use login::{Login, try_login};
 pub use proxy::{Doubt, doubts};
+pub use saved::unsaved;
 
 use crate::host::Host;
 use crate::model::{Layout, Name};

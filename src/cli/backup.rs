@@ -94,8 +94,12 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         }),
         Some(Verb::Verify(asked)) => each(&host, &asked.of, printer, |stack| {
             let drilled = backups.drill(stack, asked.all_data)?;
+            let rows = match drilled.rows {
+                0 => String::new(),
+                rows => format!(" and {rows} rows"),
+            };
             printer.out(&format!(
-                "{}: backup {} is good: {} keys, {} files as they were saved",
+                "{}: backup {} is good: {} keys{rows}, {} files as they were saved",
                 stack.name, drilled.id, drilled.keys, drilled.files
             ));
             Ok(())

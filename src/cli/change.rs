@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::{Answer, FOUND, Failure, Printer, cert, check, confirm};
-use crate::check::Report;
+use crate::check::{Report, unsaved};
 use crate::engine::{Engine, Installed, Proposal, Recovered, Request};
 use crate::host::{Events, Host, raise_open_files};
 use crate::model::{HostPattern, Layout};
@@ -56,6 +56,9 @@ pub(super) fn carry_out(
         cert::pass_on_trust(&engine, printer);
         printer.out(&shown(&proposal.plan, Diffs::OfChanges));
         return Ok(ExitCode::SUCCESS);
+    }
+    for line in unsaved(host, &proposal.stacks) {
+        printer.note(&format!("note: {line}"));
     }
     if !proposal.plan.is_empty() {
         if consent.yes {

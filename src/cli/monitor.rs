@@ -24,6 +24,7 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
     let _telemetry = telemetry::start("tavern-monitor");
     let places = Places {
         logs: Layout::system().logs,
+        machine: "/etc/machine-id".into(),
         report: arguments.report.join(REPORT_FILE),
     };
     let failed = |error: &dyn std::error::Error| {

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::change::shown;
 use super::{Answer, FOUND, Printer, image, require_host};
-use crate::check::{Setting, doubts};
+use crate::check::{Setting, doubts, unsaved};
 use crate::engine::{Engine, Request, Silent};
 use crate::host::{Host, raise_open_files};
 use crate::plan::{self, Diffs};
@@ -63,6 +63,9 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         printer.json(&proposal.plan);
     } else {
         printer.out(&shown(&proposal.plan, Diffs::All));
+        for line in unsaved(&host, &proposal.stacks) {
+            printer.note(&format!("note: {line}"));
+        }
         for doubt in doubts(&host, &proposal.stacks, &Setting::installed()) {
             let (stack, path) = (doubt.stack, doubt.path);
             printer.note(&format!("note: site {path} of {stack}: {}", doubt.what));

@@ -67,11 +67,14 @@ fn found(engine: &Engine<'_>) -> String {
         return "Logs       nobody watches them: `journalctl -u tavern-monitor` says why\n"
             .to_owned();
     };
-    let findings = report.sites.iter().flat_map(|(site, about)| {
-        let findings = about.findings.iter();
-        findings.map(move |one| format!("Found      {}\n", monitor::describe(site, one)))
-    });
-    findings.collect()
+    let mut text: String = report
+        .found()
+        .map(|(of, one)| format!("Found      {}\n", monitor::describe(of, one)))
+        .collect();
+    if !report.journal.is_followed {
+        text.push_str("Journal    nobody reads it: `journalctl -u tavern-monitor` says why\n");
+    }
+    text
 }
 
 /// How all probes are, by the last round; the ill ones one by one.

@@ -181,8 +181,15 @@ impl Engine<'_> {
         };
         let id = Resource::Container(wanted.clone()).id();
         let is_held = self.holds()?.is_held(&id, self.host.clock.now());
-        if !is_held && self.glance(&wanted) == Sight::NoImage {
-            self.fetch_image(&self.image_of(&wanted))?;
+        let image = self.image_of(&wanted);
+        let is_lacking = match self.glance(&wanted) {
+            Sight::NoImage => true,
+            // It runs, and is to be made anew.
+            Sight::Changed => self.local_image(&image)?.is_none(),
+            _ => false,
+        };
+        if !is_held && is_lacking {
+            self.fetch_image(&image)?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@ use std::path::Path;
 use super::{Engine, EngineError};
 use crate::host::Space;
 use crate::plan::Plan;
-use crate::resource::{Action, Resource};
+use crate::resource::{Action, PathState, Resource};
 use crate::stack::Stack;
 
 const MEGABYTE: u64 = 1_000_000;
@@ -43,6 +43,7 @@ impl Engine<'_> {
         self.ports_are_free(plan)?;
         self.nginx_is_sound(plan)?;
         self.dpkg_is_sound(plan)?;
+        self.directories_can_be_swapped(stacks)?;
         self.packages_can_be_had(plan, apt_trouble)?;
         self.docker_answers(plan, stacks)
     }
@@ -75,6 +76,26 @@ impl Engine<'_> {
             return Ok(());
         };
         Err(unknown_package(missing, apt_trouble))
+    }
+
+    /// A restore gives a directory of `[backup]` another's name, which a mount point cannot change.
+    fn directories_can_be_swapped(&self, stacks: &[Stack]) -> Result<(), EngineError> {
+        let files = &self.host.files;
+        let backups = stacks.iter().filter_map(|stack| stack.backup.as_ref());
+        for directory in backups.flat_map(|backup| &backup.directories) {
+            let is_there = matches!(files.outline(directory)?, PathState::Directory { .. });
+            let parent = directory.parent().unwrap_or(directory);
+            if is_there && files.space(directory)?.device != files.space(parent)?.device {
+                return Err(EngineError::NotReady {
+                    what: format!(
+                        "{} is a file system of its own: a restore could not swap it for another",
+                        directory.display()
+                    ),
+                    help: "name a directory in it in `directories` in `[backup]`".into(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Other distributions have no apt, older releases no systemd that knows our sandbox.

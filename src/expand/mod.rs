@@ -24,6 +24,7 @@ use crate::resource::{Desired, Resource};
 use crate::stack::Stack;
 
 pub use app::{app_credentials, base_path};
+pub use container::postgres;
 pub use emit::EmitError;
 pub use nginx::{main_conf, retold, tree as nginx_tree, without_generation};
 pub use pages::page;

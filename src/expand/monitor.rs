@@ -4,7 +4,7 @@ use minijinja::{Value, context};
 
 use super::base::managed_for;
 use super::emit::{EmitError, emit};
-use crate::model::{Facts, Layout, LogRules};
+use crate::model::{Facts, JournalRules, Layout, LogRules};
 use crate::resource::{Desired, Resource, ResourceId, Unit};
 use crate::stack::Stack;
 
@@ -15,7 +15,8 @@ pub(super) fn unit() -> ResourceId {
     ResourceId(format!("unit:{NAME}"))
 }
 
-/// The unit that follows the logs of all sites, and its rules. After the logs: it reads on from what is there.
+/// The unit that follows the logs of all sites and the journal, and its rules. After the logs: it reads on from what is
+/// there.
 pub(super) fn resources(
     stacks: &[Stack],
     facts: &Facts,
@@ -37,7 +38,8 @@ pub(super) fn resources(
         is_beside: false,
     };
     let logs: Vec<Value> = logs(stacks).into_iter().map(row).collect();
-    let told = emit("monitor.toml", &context! { logs })?;
+    let journal = journal(stacks);
+    let told = emit("monitor.toml", &context! { logs, journal })?;
     Ok(vec![
         managed_for(rules, told, vec![unit()]),
         managed_for(layout.units.join(NAME), text, vec![unit()]),
@@ -53,6 +55,35 @@ fn logs(stacks: &[Stack]) -> BTreeMap<String, LogRules> {
         sites.map(move |site| (format!("{}-{}", stack.name, site.name), site.monitor))
     });
     own.chain(of_sites).collect()
+}
+
+/// Of the whole host: what goes wrong with them goes wrong with every stack.
+const HOSTS_UNITS: [&str; 3] = ["nginx.service", "docker.service", "tavernd.service"];
+
+/// The rules of the journal: each app's unit by its stack, and what all stacks share by the strictest of them.
+fn journal(stacks: &[Stack]) -> Value {
+    let of_apps = stacks.iter().flat_map(|stack| {
+        let apps = stack.apps.iter();
+        apps.map(move |app| {
+            let stem = Layout::unit_stem(&stack.name, &app.name);
+            (format!("{stem}.service"), stack.journal.errors)
+        })
+    });
+    let strictest = |of: fn(&JournalRules) -> u32| {
+        let all = stacks.iter().map(|stack| of(&stack.journal));
+        all.min().unwrap_or_default()
+    };
+    let errors = strictest(|rules| rules.errors);
+    let of_host = HOSTS_UNITS.map(|unit| (unit.to_owned(), errors));
+    let units: BTreeMap<String, u32> = of_apps.chain(of_host).collect();
+    let units: Vec<Value> = units
+        .into_iter()
+        .map(|(name, errors)| context! { name, errors })
+        .collect();
+    context! {
+        ssh_brute_force => strictest(|rules| rules.ssh_brute_force),
+        units,
+    }
 }
 
 fn row((name, rules): (String, LogRules)) -> Value {

@@ -1,10 +1,12 @@
+use std::collections::BTreeSet;
+
 use minijinja::{Value, context};
 
 use super::base::managed_for;
 use super::emit::{EmitError, emit};
 use crate::model::{Facts, Layout, Mode};
 use crate::resource::{Desired, Directory, Keep, Owner, Resource, ResourceId, Unit};
-use crate::stack::Stack;
+use crate::stack::{SiteContent, Stack};
 
 const NAME: &str = "tavern-status";
 /// Who may read what the page shows. A container's group has a dash where this has none.
@@ -14,6 +16,14 @@ const MODE: Mode = Mode(0o2750);
 
 fn is_wanted(stacks: &[Stack]) -> bool {
     stacks.iter().any(Stack::has_status_page)
+}
+
+/// Where the sites have it.
+fn paths(stacks: &[Stack]) -> Vec<String> {
+    let sites = stacks.iter().flat_map(|stack| &stack.sites);
+    let shown = sites.filter(|site| site.content == SiteContent::Status);
+    let paths: BTreeSet<&str> = shown.map(|site| site.path.as_str()).collect();
+    paths.into_iter().map(str::to_owned).collect()
 }
 
 /// What restarts with another binary.
@@ -63,6 +73,7 @@ pub(super) fn resources(
         socket => layout.status_socket().to_string_lossy(),
         snapshot => layout.status_snapshot().to_string_lossy(),
         group => GROUP,
+        at => paths(stacks),
     };
     let socket = Unit {
         name: format!("{NAME}.socket"),

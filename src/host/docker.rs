@@ -257,6 +257,12 @@ pub trait Docker: Send + Sync {
     /// When the engine refuses; the program's own exit code is in the outcome.
     fn exec(&self, name: &str, argv: &[&str]) -> Result<Outcome, HostError>;
 
+    /// Runs a program inside a container, and writes what it says to a new file of root's alone, whatever its size.
+    ///
+    /// # Errors
+    /// When the engine refuses, or the file cannot be written; the program's own exit code is in the outcome.
+    fn exec_to_file(&self, name: &str, argv: &[&str], file: &Path) -> Result<Outcome, HostError>;
+
     /// Gives each line that a container logs to `line`, until it ends or `line` says false.
     ///
     /// # Errors

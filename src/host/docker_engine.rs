@@ -21,7 +21,7 @@ use super::docker_connection::Connection;
 use super::docker_error::{absent_is_none, refuse};
 use super::docker_login::RegistryLogin;
 use super::{HostError, Outcome};
-use super::{docker_events, docker_images, docker_settings, docker_writers};
+use super::{docker_events, docker_exec, docker_images, docker_settings, docker_writers};
 use crate::model::ImageRef;
 use crate::resource::LABEL;
 
@@ -335,39 +335,13 @@ impl Docker for RealDocker {
     }
 
     fn exec(&self, name: &str, argv: &[&str]) -> Result<Outcome, HostError> {
-        self.call(|docker| async move {
-            let config = bollard::models::ExecConfig {
-                cmd: Some(argv.iter().map(|arg| (*arg).to_owned()).collect()),
-                attach_stdout: Some(true),
-                attach_stderr: Some(true),
-                ..bollard::models::ExecConfig::default()
-            };
-            let exec = docker.create_exec(name, config).await?;
-            let (mut stdout, mut stderr) = (String::new(), String::new());
-            let started = docker
-                .start_exec(&exec.id, None::<bollard::exec::StartExecOptions>)
-                .await?;
-            if let bollard::exec::StartExecResults::Attached { mut output, .. } = started {
-                while let Some(part) = output.next().await {
-                    match part? {
-                        bollard::container::LogOutput::StdErr { message } => {
-                            stderr.push_str(&String::from_utf8_lossy(&message));
-                        }
-                        part => stdout.push_str(&String::from_utf8_lossy(&part.into_bytes())),
-                    }
-                }
-            }
-            let code = docker
-                .inspect_exec(&exec.id)
-                .await?
-                .exit_code
-                .and_then(|code| i32::try_from(code).ok());
-            Ok(Outcome {
-                code: code.unwrap_or(-1),
-                stdout,
-                stderr,
-            })
-        })
+        self.call(|docker| docker_exec::run(docker, name, argv))
+    }
+
+    fn exec_to_file(&self, name: &str, argv: &[&str], file: &Path) -> Result<Outcome, HostError> {
+        let (runtime, docker) = self.connection()?;
+        let work = docker_exec::run_to_file(docker, name, argv, file);
+        runtime.block_on(work).map_err(|error| refuse(&error))
     }
 
     fn follow_logs(&self, name: &str, line: &mut dyn FnMut(&str) -> bool) -> Result<(), HostError> {

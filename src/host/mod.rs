@@ -15,6 +15,7 @@ mod docker_connection;
 mod docker_engine;
 mod docker_error;
 mod docker_events;
+mod docker_exec;
 mod docker_images;
 mod docker_login;
 mod docker_settings;

@@ -216,6 +216,10 @@ impl Docker for Closed {
         Err(closed())
     }
 
+    fn exec_to_file(&self, _: &str, _: &[&str], _: &Path) -> Result<Outcome, HostError> {
+        Err(closed())
+    }
+
     fn follow_logs(
         &self,
         _name: &str,

@@ -28,3 +28,22 @@ impl Default for LogRules {
         }
     }
 }
+
+/// What the log monitor calls a finding in the journal, for one stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalRules {
+    /// Entries of priority `err` or worse of one unit, within a minute.
+    pub errors: u32,
+    /// Failed logins of one client over SSH, within a minute.
+    pub ssh_brute_force: u32,
+}
+
+impl Default for JournalRules {
+    /// More than whoever mistypes, or has a host with one bad day.
+    fn default() -> Self {
+        Self {
+            errors: 20,
+            ssh_brute_force: 10,
+        }
+    }
+}

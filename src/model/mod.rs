@@ -26,7 +26,7 @@ pub use hash_cost::HashCost;
 pub use header::{HeaderName, HeaderText};
 pub use host_name::HostPattern;
 pub use image::ImageRef;
-pub use log_rules::LogRules;
+pub use log_rules::{JournalRules, LogRules};
 pub use mode::Mode;
 pub use name::Name;
 pub use paths::{CHAIN, KEY, Layout};

@@ -1,18 +1,13 @@
 //! What stands out: a burst of errors, somebody who guesses passwords, somebody who looks for holes.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::crowd::Crowd;
 use super::line::Request;
 use super::tally::Sum;
 use crate::model::LogRules;
-
-/// Clients that are kept apart for a site; the ones that did least make room.
-const CLIENTS: usize = 2048;
-/// Seconds for which a client is named after it last stood out: whoever asks once a minute sees it.
-const NAMED: u64 = 300;
 
 /// What kind of thing stands out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,6 +19,10 @@ pub enum Kind {
     BruteForce,
     /// Somebody asks for much that is not there.
     Scanner,
+    /// A unit writes errors in a burst.
+    JournalErrors,
+    /// Somebody fails to log in over SSH again and again.
+    SshBruteForce,
 }
 
 impl Kind {
@@ -33,6 +32,8 @@ impl Kind {
             Self::Errors => "errors",
             Self::BruteForce => "brute-force",
             Self::Scanner => "scanner",
+            Self::JournalErrors => "journal-errors",
+            Self::SshBruteForce => "ssh-brute-force",
         }
     }
 }
@@ -54,96 +55,46 @@ pub struct Finding {
     pub minutes: u64,
 }
 
-/// Clients of one site, by the minute.
+/// Clients of one site: refused, and not found.
 #[derive(Default)]
-pub(super) struct Clients {
-    minute: u64,
-    /// This minute and the one before: refused, not found.
-    now: BTreeMap<IpAddr, (u32, u32)>,
-    before: BTreeMap<IpAddr, (u32, u32)>,
-    /// Those that stand out: the most within a minute, and when last.
-    named: BTreeMap<(Kind, IpAddr), (u32, u64)>,
-}
+pub(super) struct Clients(Crowd<IpAddr>);
 
 impl Clients {
     pub(super) fn note(&mut self, request: &Request, now: u64) {
-        let (refused, missing) = match request.status {
-            401 | 403 | 429 => (1, 0),
-            400 | 404 | 405 | 414 => (0, 1),
+        let counts = match request.status {
+            401 | 403 | 429 => [1, 0],
+            400 | 404 | 405 | 414 => [0, 1],
             _ => return,
         };
-        self.turn(now / 60);
-        let client = network(request.client);
-        if self.now.len() >= CLIENTS && !self.now.contains_key(&client) {
-            self.make_room();
-        }
-        let counts = self.now.entry(client).or_default();
-        counts.0 += refused;
-        counts.1 += missing;
-    }
-
-    fn turn(&mut self, minute: u64) {
-        if minute == self.minute {
-            return;
-        }
-        let last = std::mem::take(&mut self.now);
-        self.before = if minute == self.minute + 1 {
-            last
-        } else {
-            BTreeMap::new()
-        };
-        self.minute = minute;
-    }
-
-    /// Half of them go, those that did least: whoever does much stays in sight of a crowd.
-    fn make_room(&mut self) {
-        let mut sizes: Vec<u32> = self.now.values().map(|(a, b)| a + b).collect();
-        let middle = sizes.len() / 2;
-        let (_, median, _) = sizes.select_nth_unstable(middle);
-        let median = *median;
-        let mut spare = middle;
-        self.now.retain(|_, (a, b)| {
-            let goes = *a + *b <= median && spare > 0;
-            spare -= usize::from(goes);
-            !goes
-        });
+        self.0.note(network(request.client), counts, now);
     }
 
     /// Those that stand out, or did a while ago.
     pub(super) fn findings(&mut self, rules: &LogRules, now: u64) -> Vec<Finding> {
-        self.turn(now / 60);
-        for (client, (refused, missing)) in self.before.iter().chain(&self.now) {
-            for (kind, count, limit) in [
-                (Kind::BruteForce, *refused, rules.brute_force),
-                (Kind::Scanner, *missing, rules.scanner),
-            ] {
-                if count < limit {
-                    continue;
-                }
-                let is_known = self.named.contains_key(&(kind, *client));
-                if is_known || self.named.len() < CLIENTS {
-                    let (most, last) = self.named.entry((kind, *client)).or_default();
-                    (*most, *last) = (count.max(*most), now);
-                }
-            }
-        }
-        // A clock that was set back is no reason to name it for ever.
-        self.named
-            .retain(|_, (_, last)| now.abs_diff(*last) < NAMED);
-        let shown = |client: IpAddr| match client {
+        let limits = [
+            (Kind::BruteForce, rules.brute_force),
+            (Kind::Scanner, rules.scanner),
+        ];
+        let all = self.0.findings(limits, now).into_iter();
+        all.map(|(kind, client, most)| Finding::of_client(kind, client, most))
+            .collect()
+    }
+}
+
+impl Finding {
+    /// What one client did within a minute.
+    pub(super) fn of_client(kind: Kind, client: IpAddr, most: u32) -> Self {
+        let shown = match client {
             IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => format!("{address}/64"),
         };
-        let named = self.named.iter();
-        named
-            .map(|((kind, client), (most, _))| Finding {
-                kind: *kind,
-                client: Some(shown(*client)),
-                count: (*most).into(),
-                of: 0,
-                minutes: 1,
-            })
-            .collect()
+        Self {
+            kind,
+            client: Some(shown),
+            count: most.into(),
+            of: 0,
+            minutes: 1,
+        }
     }
 }
 
@@ -162,7 +113,7 @@ pub(super) fn errors(sum: &Sum, rules: &LogRules) -> Option<Finding> {
 }
 
 /// Whoever has one address of IPv6 has all of its /64.
-fn network(client: IpAddr) -> IpAddr {
+pub(super) fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         v4 => v4,
@@ -171,6 +122,7 @@ fn network(client: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use super::super::crowd::{NAMED, SIZE as CLIENTS};
     use super::super::tally::Tally;
     use super::*;
 
@@ -235,7 +187,7 @@ mod tests {
                 clients.note(&request("198.51.100.9", 404), 6000);
             }
         }
-        assert!(clients.now.len() <= CLIENTS);
+        assert!(clients.0.size() <= CLIENTS);
         let found = clients.findings(&rules, 6000);
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].client.as_deref(), Some("198.51.100.9"));

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::line::LONGEST;
+use super::lines::Lines;
 
 const CHUNK: usize = 256 * 1024;
 /// Chunks of one log before it is another's turn.
@@ -33,7 +33,9 @@ impl Follower {
         if let Some(tail) = &mut follower.current {
             tail.at = tail.file.seek(SeekFrom::End(0))?;
             // The line that is being written is not whole.
-            tail.skips = tail.at > 0 && !tail.ended_a_line()?;
+            if tail.at > 0 && !tail.ended_a_line()? {
+                tail.lines = Lines::within();
+            }
         }
         Ok(follower)
     }
@@ -99,10 +101,7 @@ struct Tail {
     file: File,
     identity: (u64, u64),
     at: u64,
-    /// The beginning of a line whose end has not come.
-    begun: Vec<u8>,
-    /// The line under way is too long, and is passed over.
-    skips: bool,
+    lines: Lines,
 }
 
 impl Tail {
@@ -122,8 +121,7 @@ impl Tail {
             file,
             identity: (data.dev(), data.ino()),
             at: 0,
-            begun: Vec::new(),
-            skips: false,
+            lines: Lines::default(),
         }))
     }
 
@@ -137,8 +135,7 @@ impl Tail {
     /// Somebody cut it off and writes from its beginning.
     fn restart(&mut self) -> io::Result<()> {
         self.at = self.file.seek(SeekFrom::Start(0))?;
-        self.begun.clear();
-        self.skips = false;
+        self.lines = Lines::default();
         Ok(())
     }
 
@@ -156,36 +153,10 @@ impl Tail {
                 Err(error) => return Err(error),
             };
             self.at += length as u64;
-            self.split(chunk.get(..length).unwrap_or_default(), each);
+            self.lines
+                .split(chunk.get(..length).unwrap_or_default(), each);
         }
         Ok(true)
-    }
-
-    fn split(&mut self, bytes: &[u8], each: &mut impl FnMut(&[u8])) {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let (text, is_whole) = match piece.strip_suffix(b"\n") {
-                Some(text) => (text, true),
-                None => (piece, false),
-            };
-            if !self.skips {
-                if is_whole && self.begun.is_empty() && text.len() <= LONGEST {
-                    each(text);
-                    continue;
-                }
-                self.begun.extend_from_slice(text);
-                if self.begun.len() > LONGEST {
-                    self.begun = Vec::new();
-                    self.skips = true;
-                }
-            }
-            if is_whole {
-                if !self.skips {
-                    each(&self.begun);
-                }
-                self.begun.clear();
-                self.skips = false;
-            }
-        }
     }
 }
 
@@ -194,6 +165,7 @@ mod tests {
     use std::fs;
     use std::io::Write;
 
+    use super::super::line::LONGEST;
     use super::*;
 
     struct Log {
@@ -294,7 +266,7 @@ mod tests {
             assert!(log.lines().is_empty());
         }
         let tail = log.follower.current.as_ref().unwrap();
-        assert!(tail.begun.capacity() <= 2 * (LONGEST + CHUNK));
+        assert!(tail.lines.kept() <= 2 * (LONGEST + CHUNK));
         log.write("\nshort\n");
         assert_eq!(log.lines(), ["short"]);
         log.write(&format!("{long}\nnext\n"));

@@ -12,6 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::detect::Finding;
+use super::run::SSH;
 use super::tally::{MINUTES, Sum};
 
 /// The report's name in the monitor's own directory.
@@ -31,6 +32,33 @@ pub struct Report {
     pub time: u64,
     /// By the log's name: `STACK-SITE`, and `STACK` for what no site answers.
     pub sites: BTreeMap<String, SiteReport>,
+    /// What the journal says.
+    #[serde(default)]
+    pub journal: JournalReport,
+}
+
+/// What has been seen of the journal, since the monitor began.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct JournalReport {
+    /// Whether somebody reads it.
+    pub is_followed: bool,
+    /// By the unit: those of the stacks, and those that all of them need.
+    pub units: BTreeMap<String, UnitReport>,
+    /// Who did not get in over SSH, how often.
+    pub failed_logins: u64,
+    /// Who tries to get in over SSH.
+    pub findings: Vec<Finding>,
+    /// Entries that nothing could be made of.
+    pub unreadable: u64,
+}
+
+/// What one unit wrote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnitReport {
+    /// Entries of priority `err` or worse.
+    pub errors: u64,
+    /// What stands out.
+    pub findings: Vec<Finding>,
 }
 
 /// One site, over the last five minutes.
@@ -58,6 +86,25 @@ pub(super) fn is_name(name: &str) -> bool {
     letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
 }
 
+impl JournalReport {
+    /// Everything that stands out in the journal, and of what it is said.
+    pub fn found(&self) -> impl Iterator<Item = (&str, &Finding)> {
+        let units = self.units.iter();
+        let units = units.flat_map(|(name, about)| of(name, &about.findings));
+        units.chain(of(SSH, &self.findings))
+    }
+}
+
+fn of<'a>(name: &'a str, findings: &'a [Finding]) -> impl Iterator<Item = (&'a str, &'a Finding)> {
+    findings.iter().map(move |one| (name, one))
+}
+
+/// Whether a service may have this name: nothing in it moves a terminal or a page.
+fn is_unit(name: &str) -> bool {
+    let is_fit = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.' | b'@');
+    name.len() < 256 && name.ends_with(".service") && name.bytes().all(is_fit)
+}
+
 impl SiteReport {
     pub(super) fn new(sum: &Sum, findings: Vec<Finding>, unreadable: u64) -> Self {
         let milliseconds = |share| Some(sum.quantile(share)? * 1000.0);
@@ -79,7 +126,15 @@ impl Report {
             version: VERSION,
             time,
             sites: BTreeMap::new(),
+            journal: JournalReport::default(),
         }
+    }
+
+    /// Everything that stands out, and of what it is said.
+    pub fn found(&self) -> impl Iterator<Item = (&str, &Finding)> {
+        let sites = self.sites.iter();
+        let sites = sites.flat_map(|(name, about)| of(name, &about.findings));
+        sites.chain(self.journal.found())
     }
 
     /// Replaces the file. Not synced: a reboot takes its directory along.
@@ -92,7 +147,7 @@ impl Report {
     }
 
     /// Reads what the monitor wrote. Strangers write what it reads, so its word is taken only in its form: no text
-    /// but names of logs and addresses.
+    /// but names of logs and units, and addresses.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         if bytes.len() > LONGEST {
             return None;
@@ -103,9 +158,14 @@ impl Report {
             address.parse::<IpAddr>().is_ok()
         };
         let findings = report.sites.values().flat_map(|site| &site.findings);
+        let of_units = report.journal.units.values();
+        let findings = findings
+            .chain(of_units.flat_map(|unit| &unit.findings))
+            .chain(&report.journal.findings);
         let mut clients = findings.filter_map(|finding| finding.client.as_ref());
         let is_ours = report.version == VERSION
             && report.sites.keys().all(|name| is_name(name))
+            && report.journal.units.keys().all(|name| is_unit(name))
             && clients.all(is_client);
         is_ours.then_some(report)
     }
@@ -138,6 +198,7 @@ mod tests {
                 version,
                 time: 1,
                 sites: [(name.to_owned(), about(client))].into(),
+                journal: JournalReport::default(),
             };
             Report::parse(&serde_json::to_vec(&report).unwrap())
         };
@@ -146,6 +207,22 @@ mod tests {
         assert_eq!(read("a-main", "192.0.2.1", VERSION + 1), None);
         assert_eq!(read("a\u{1b}[2J", "192.0.2.1", VERSION), None);
         assert_eq!(read("a-main", "\u{1b}]0;owned\u{7}", VERSION), None);
+        let journal = |unit: &str, client: &str| {
+            let mut report = Report::new(1);
+            let unit_report = UnitReport {
+                errors: 3,
+                findings: about(client).findings,
+            };
+            report.journal.units.insert(unit.to_owned(), unit_report);
+            Report::parse(&serde_json::to_vec(&report).unwrap())
+        };
+        assert!(journal("tavern-a.service", "192.0.2.1").is_some());
+        assert_eq!(journal("tavern-a.service", "<b>"), None);
+        assert_eq!(journal("<b>.service", "192.0.2.1"), None);
+        assert_eq!(journal("\u{1b}[2J", "192.0.2.1"), None);
+        // One that was written before the journal was read.
+        let old = Report::parse(b"{\"version\":1,\"time\":1,\"sites\":{}}").unwrap();
+        assert!(!old.journal.is_followed);
         assert_eq!(Report::parse(b"{}"), None);
         assert_eq!(Report::parse(&vec![b' '; LONGEST + 1]), None);
     }

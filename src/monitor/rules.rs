@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::model::LogRules;
+use crate::model::{JournalRules, LogRules};
 
 /// Their name among the unit's credentials.
 pub const RULES_FILE: &str = "rules";
@@ -22,6 +22,26 @@ const VERSION: u32 = 1;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RuleBook {
     logs: BTreeMap<String, LogRules>,
+    pub(super) journal: JournalBook,
+}
+
+/// The rules of the journal.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct JournalBook {
+    /// Failed logins of one client over SSH, within a minute.
+    pub(super) ssh_brute_force: u32,
+    /// Errors of a unit, within a minute: those of other units count for nothing.
+    pub(super) errors: BTreeMap<String, u32>,
+}
+
+impl Default for JournalBook {
+    fn default() -> Self {
+        Self {
+            ssh_brute_force: JournalRules::default().ssh_brute_force,
+            errors: BTreeMap::new(),
+        }
+    }
 }
 
 /// The file is not one of rules.
@@ -48,6 +68,8 @@ struct Written {
     version: u32,
     #[serde(default)]
     logs: BTreeMap<String, LogRules>,
+    #[serde(default)]
+    journal: JournalBook,
 }
 
 impl RuleBook {
@@ -68,7 +90,10 @@ impl RuleBook {
         if written.version != VERSION {
             return Err(RulesError::Version(written.version));
         }
-        Ok(Self { logs: written.logs })
+        Ok(Self {
+            logs: written.logs,
+            journal: written.journal,
+        })
     }
 
     /// The rules of a log.
@@ -92,7 +117,7 @@ mod tests {
             "static = \"main\"",
             "static = \"main\"\nmonitor = { error-percent = 0.5, error-minutes = 2 }",
             1,
-        ) + "\n[monitor]\nbrute-force = 7\nscanner = 8\nerror-requests = 9\n";
+        ) + "\n[monitor]\nbrute-force = 7\nscanner = 8\nerror-requests = 9\njournal-errors = 4\n";
         let stack = parse(std::path::Path::new("counter.toml"), text.as_bytes()).unwrap();
         let facts = Facts {
             binary: "/usr/local/bin/tavernctl".into(),
@@ -123,6 +148,9 @@ mod tests {
         };
         assert_eq!(book.of("counter-main"), main);
         assert_eq!(book.of("other"), LogRules::default());
+        assert_eq!(book.journal.errors["tavern-counter.service"], 4);
+        assert_eq!(book.journal.errors["nginx.service"], 4);
+        assert_eq!(book.journal.ssh_brute_force, 10);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The monitor's loop: looks for logs, reads them, and writes what it saw.
+//! The monitor's loop: looks for logs, reads them and the journal, and writes what it saw.
 #![allow(
     clippy::disallowed_methods,
     reason = "a unit of its own: it lists the logs that it is for, and has no host adapter"
@@ -15,8 +15,10 @@ use tracing::{info, warn};
 
 use super::detect::{Clients, Finding, Kind, errors};
 use super::follow::Follower;
+use super::journal::Journal;
 use super::line;
-use super::report::{Report, SiteReport, is_name};
+use super::reader::Reader;
+use super::report::{JournalReport, Report, SiteReport, is_name};
 use super::rules::RuleBook;
 use super::tally::{MINUTES, Tally};
 use crate::model::LogRules;
@@ -41,6 +43,14 @@ pub enum MonitorError {
         /// What the kernel says.
         source: io::Error,
     },
+    /// Nobody knows which of the journal's entries are of this machine.
+    #[error("cannot read {}: {source}", path.display())]
+    Machine {
+        /// Where its number is.
+        path: PathBuf,
+        /// What the kernel says.
+        source: io::Error,
+    },
     /// What was seen cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Report {
@@ -56,6 +66,8 @@ pub enum MonitorError {
 pub struct Places {
     /// The directory of the logs.
     pub logs: PathBuf,
+    /// The file with the machine's number, which journald writes into each entry.
+    pub machine: PathBuf,
     /// The file with the report.
     pub report: PathBuf,
 }
@@ -70,7 +82,7 @@ struct Site {
     is_broken: bool,
 }
 
-/// Follows the logs until a stop is wanted.
+/// Follows the logs and the journal until a stop is wanted.
 ///
 /// # Errors
 /// When the logs cannot be listed at all, or the report cannot be written.
@@ -79,6 +91,15 @@ pub fn run(
     rules: RuleBook,
     is_stop_wanted: &dyn Fn() -> bool,
 ) -> Result<(), MonitorError> {
+    let units = rules.journal.errors.keys();
+    let failed = |source| MonitorError::Machine {
+        path: places.machine.clone(),
+        source,
+    };
+    let machine = std::fs::read_to_string(&places.machine).map_err(failed)?;
+    let mut reader = Reader::new(units, machine.trim(), seconds());
+    let mut journal = Journal::new(rules.journal.clone());
+    let mut told = JournalReport::default();
     let mut monitor = Monitor {
         sites: BTreeMap::new(),
         rules,
@@ -96,13 +117,17 @@ pub fn run(
                 .map_err(failed)?;
             looked = now;
         }
-        let more = monitor.read(now);
+        let more = monitor.read(now) | reader.read(now, &mut |entry| journal.take(entry, now));
         if now.abs_diff(reported) >= REPORT {
             let failed = |source| MonitorError::Report {
                 path: places.report.clone(),
                 source,
             };
-            monitor.report(now).write(&places.report).map_err(failed)?;
+            let mut report = monitor.report(now);
+            report.journal = journal.report(reader.is_followed(), now);
+            report.write(&places.report).map_err(failed)?;
+            say_journals_changes(&told, &report.journal);
+            told = report.journal;
             if reported == 0 {
                 notify(&[NotifyState::Ready]);
             }
@@ -217,6 +242,15 @@ impl Monitor {
     }
 }
 
+fn say_journals_changes(before: &JournalReport, now: &JournalReport) {
+    for (unit, about) in &now.units {
+        let known = before.units.get(unit);
+        let known = known.map_or(&[][..], |known| &known.findings);
+        say_changes(unit, known, &about.findings);
+    }
+    say_changes(SSH, &before.findings, &now.findings);
+}
+
 /// To the journal: what begins to stand out, and what no longer does.
 fn say_changes(site: &str, before: &[Finding], now: &[Finding]) {
     let is_in = |one: &Finding, list: &[Finding]| {
@@ -233,7 +267,10 @@ fn say_changes(site: &str, before: &[Finding], now: &[Finding]) {
     }
 }
 
-/// A finding in words.
+/// What the journal's findings of logins are said of.
+pub const SSH: &str = "ssh";
+
+/// A finding in words, of a site, a unit or [`SSH`].
 pub fn describe(site: &str, finding: &Finding) -> String {
     let count = finding.count;
     let who = finding.client.as_deref().unwrap_or("somebody");
@@ -249,6 +286,10 @@ pub fn describe(site: &str, finding: &Finding) -> String {
         Kind::BruteForce => format!("{site}: {who} was refused {count} times within a minute"),
         Kind::Scanner => {
             format!("{site}: {who} asked {count} times within a minute for what is not there")
+        }
+        Kind::JournalErrors => format!("{site}: {count} errors in the journal within a minute"),
+        Kind::SshBruteForce => {
+            format!("{site}: {who} failed {count} times within a minute to log in")
         }
     }
 }

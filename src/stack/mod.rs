@@ -21,7 +21,7 @@ mod validate;
 
 use std::path::PathBuf;
 
-use crate::model::{HashCost, HostPattern, ImageRef, LogRules, Name, UrlPath};
+use crate::model::{HashCost, HostPattern, ImageRef, JournalRules, LogRules, Name, UrlPath};
 
 pub use access::{Access, Answer, Require};
 pub use alert::{Alert, Webhook, is_webhook};
@@ -66,6 +66,8 @@ pub struct Stack {
     pub alert: Alert,
     /// When something stands out in what no site answers.
     pub monitor: LogRules,
+    /// When something stands out in the journal.
+    pub journal: JournalRules,
     /// What the firewall lets in, if it is active.
     pub firewall: Vec<Opening>,
     /// Its backups, if there are to be any.

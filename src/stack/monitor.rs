@@ -5,7 +5,7 @@ use toml::Spanned;
 
 use super::StackError;
 use super::validate::Validation;
-use crate::model::LogRules;
+use crate::model::{JournalRules, LogRules};
 
 /// Rules as the file gives them: what is left out comes from the stack, then from the defaults.
 #[derive(Deserialize, Default)]
@@ -16,15 +16,43 @@ pub(super) struct RawLogRules {
     error_requests: Option<Spanned<u32>>,
     brute_force: Option<Spanned<u32>>,
     scanner: Option<Spanned<u32>>,
+    journal_errors: Option<Spanned<u32>>,
+    ssh_brute_force: Option<Spanned<u32>>,
 }
 
 impl Validation<'_> {
-    /// What is not given comes from `others`.
-    pub(super) fn log_rules(
+    /// Those of `[monitor]`.
+    pub(super) fn stacks_rules(
+        &self,
+        mut raw: RawLogRules,
+    ) -> Result<(LogRules, JournalRules), StackError> {
+        let others = JournalRules::default();
+        let number = |given, other| self.number(given, other, 1, 1_000_000);
+        let journal = JournalRules {
+            errors: number(raw.journal_errors.take(), others.errors)?,
+            ssh_brute_force: number(raw.ssh_brute_force.take(), others.ssh_brute_force)?,
+        };
+        Ok((self.log_rules(raw, LogRules::default())?, journal))
+    }
+
+    /// A site's own. What it does not give comes from the stack; the journal is of no site.
+    pub(super) fn sites_rules(
         &self,
         raw: RawLogRules,
-        others: LogRules,
+        stacks: LogRules,
     ) -> Result<LogRules, StackError> {
+        match raw.journal_errors.as_ref().or(raw.ssh_brute_force.as_ref()) {
+            Some(given) => self.fault(
+                given.span(),
+                "the journal is not a site's",
+                "write it in `[monitor]`, for the whole stack",
+            ),
+            None => self.log_rules(raw, stacks),
+        }
+    }
+
+    /// What is not given comes from `others`.
+    fn log_rules(&self, raw: RawLogRules, others: LogRules) -> Result<LogRules, StackError> {
         let number = |given, other, most| self.number(given, other, 1, most);
         Ok(LogRules {
             error_permille: match raw.error_percent {
@@ -91,6 +119,13 @@ mod tests {
             ..own
         };
         assert_eq!(stack.sites[0].monitor, of_site);
+        assert_eq!(stack.journal, JournalRules::default());
+        let stack = parsed("", "[monitor]\njournal-errors = 3\n").unwrap();
+        let journal = JournalRules {
+            errors: 3,
+            ..JournalRules::default()
+        };
+        assert_eq!(stack.journal, journal);
     }
 
     #[test]
@@ -108,6 +143,8 @@ mod tests {
             ("brute-force = 0", "0 is out of bounds"),
             ("scanner = -1", "invalid value"),
             ("scanners = 5", "unknown field"),
+            ("journal-errors = 0", "0 is out of bounds"),
+            ("ssh-brute-force = 1000001", "1000001 is out of bounds"),
         ] {
             let error = parsed("", &format!("[monitor]\n{bad}\n")).unwrap_err();
             let text = error.to_string();
@@ -118,5 +155,10 @@ mod tests {
         }
         let error = parsed("monitor = { brute-force = 0 }", "").unwrap_err();
         assert_eq!(error.position().map(|(line, _)| line), Some(8));
+        for journals in ["journal-errors = 5", "ssh-brute-force = 5"] {
+            let error = parsed(&format!("monitor = {{ {journals} }}"), "").unwrap_err();
+            assert!(error.to_string().contains("is not a site's"), "{error}");
+            assert_eq!(error.position().map(|(line, _)| line), Some(8));
+        }
     }
 }

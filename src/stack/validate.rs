@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::backup::RawBackup;
 use super::raw::{RawApp, RawContainer, RawStack};
 use super::{App, Container, ContainerKind, Limits, Opening, Stack, StackError};
-use crate::model::{HostPattern, Layout, LogRules, Name};
+use crate::model::{HostPattern, Layout, Name};
 
 /// A stack file larger than this is a mistake.
 const SIZE_LIMIT: usize = 256 * 1024;
@@ -113,13 +113,9 @@ impl Validation<'_> {
         let ports = self.ports(raw.ports)?;
         let limits = self.limits(raw.limits, Limits::default())?;
         let error_pages = self.error_pages(raw.error_pages)?;
-        let monitor = self.log_rules(raw.monitor, LogRules::default())?;
-        let sites = self.sites(
-            raw.site,
-            &raw.hosts,
-            (&apps, &containers),
-            (limits, monitor),
-        )?;
+        let (monitor, journal) = self.stacks_rules(raw.monitor)?;
+        let behind = (apps.as_slice(), containers.as_slice());
+        let sites = self.sites(raw.site, &raw.hosts, behind, (limits, monitor))?;
         let proxy = self.proxy(raw.proxy)?;
         let alert = self.alert(raw.alert)?;
         let tls = match raw.tls.checked(&raw.hosts) {
@@ -145,6 +141,7 @@ impl Validation<'_> {
             backup,
             alert,
             monitor,
+            journal,
             firewall: raw
                 .firewall
                 .allow

@@ -15,6 +15,9 @@ const LINES: usize = 20;
 pub struct Outbox {
     waiting: Vec<News>,
     sent: Option<Second>,
+    /// Why the last one was not taken.
+    #[serde(default)]
+    refused: Option<String>,
 }
 
 /// A message to people.
@@ -71,10 +74,21 @@ impl Outbox {
         (!rests && !self.waiting.is_empty()).then(|| message(host, &self.waiting))
     }
 
-    /// It was told.
-    pub fn sent(&mut self, now: Second) {
+    /// It was told. True if it is the first after some that were not.
+    pub fn sent(&mut self, now: Second) -> bool {
         self.waiting.clear();
         self.sent = Some(now);
+        self.refused.take().is_some()
+    }
+
+    /// It was not taken. True if the last one was: it is said once.
+    pub fn refused(&mut self, why: String) -> bool {
+        self.refused.replace(why).is_none()
+    }
+
+    /// Why the last one was not taken, if it was not.
+    pub fn trouble(&self) -> Option<&str> {
+        self.refused.as_deref()
     }
 }
 
@@ -205,6 +219,20 @@ mod tests {
             to,
             reason: "because".into(),
         }
+    }
+
+    #[test]
+    fn a_way_that_takes_nothing_is_said_once_and_so_is_its_end() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.refused("away".into()));
+        assert!(!outbox.refused("still away".into()));
+        assert_eq!(outbox.trouble(), Some("still away"));
+        assert!(outbox.sent(1000));
+        assert_eq!(outbox.trouble(), None);
+        assert!(!outbox.sent(2000));
+        // One that was written down before this was kept.
+        let old: Outbox = serde_json::from_str(r#"{"waiting":[],"sent":5}"#).unwrap();
+        assert_eq!(old.trouble(), None);
     }
 
     #[test]

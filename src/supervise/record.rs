@@ -9,7 +9,7 @@ use super::chronicle::Chronicle;
 use super::health::{Health, News, Second, key, plain};
 use super::history::{Book, History};
 use super::picture::Picture;
-use super::send::{deliver, post_out};
+use super::send::{self, deliver, post_out};
 use super::store::{Day, StoreError};
 use super::traffic::{self, traffic};
 use crate::check::{Finding, Report, Verdict};
@@ -63,6 +63,7 @@ pub fn record(
     all.extend(traffic::findings(traffic(engine).as_ref(), stacks, &own));
     let mut history = History::of(engine);
     let mut book = history.read();
+    all.extend(send::findings(stacks, &book.outboxes));
     let now = engine.host.clock.now().unix_timestamp();
     let mut news = book.health.take(&all, now);
     news.extend(self_test_of_this_boot(engine, &mut book, &findings));

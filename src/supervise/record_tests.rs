@@ -81,7 +81,9 @@ impl Bench {
         self.memory.machine().gone_on += Duration::from_secs(60);
         // The log monitor is at work, and sees nothing.
         let now = self.host.clock.now().unix_timestamp();
-        let seen = format!("{{\"version\":1,\"time\":{now},\"sites\":{{}}}}");
+        let seen = format!(
+            "{{\"version\":1,\"time\":{now},\"sites\":{{}},\"journal\":{{\"is_followed\":true,\"units\":{{}},\"failed_logins\":0,\"findings\":[],\"unreadable\":0}}}}"
+        );
         let place = "/run/tavern-monitor/report.json";
         let mut machine = self.memory.machine();
         machine.tree.plant(place, Node::file(&*seen));
@@ -119,6 +121,27 @@ fn what_one_way_took_another_still_owes() {
     assert_eq!(bench.programs.taken(), [""; 0]);
 }
 
+/// A way that takes nothing is said once, stands in `status` with its reason, and is over when it takes the next one.
+#[test]
+fn a_dead_way_is_a_probe_of_its_own() {
+    let bench = Bench::new();
+    bench.round().unwrap();
+    let dead = |round: &Round| round.health.tracks["web: alerts"].clone();
+    assert_eq!(dead(&bench.round().unwrap()).verdict, Verdict::Healthy);
+    bench.round().unwrap();
+    let round = bench.round().unwrap();
+    assert_eq!(dead(&round).verdict, Verdict::Unhealthy);
+    assert_eq!(round.news.len(), 1, "{round:?}");
+    let reason = dead(&round).reason;
+    assert!(reason.contains("mail to root: "), "{reason}");
+    assert!(!reason.contains("page"), "{reason}");
+    assert!(bench.round().unwrap().news.is_empty());
+    bench.memory.machine().tree.plant(SENDMAIL, Node::file(""));
+    bench.round().unwrap();
+    bench.round().unwrap();
+    assert_eq!(dead(&bench.round().unwrap()).verdict, Verdict::Healthy);
+}
+
 #[test]
 fn a_host_that_cannot_be_compared_after_a_reboot_is_told() {
     let bench = Bench::new();
@@ -147,11 +170,12 @@ fn a_host_that_cannot_be_compared_after_a_reboot_is_told() {
 #[allow(clippy::disallowed_methods, reason = "takes the disk away")]
 fn people_are_told_though_the_disk_takes_nothing_and_told_once() {
     let bench = Bench::new();
+    bench.memory.machine().tree.plant(SENDMAIL, Node::file(""));
     std::fs::remove_dir(bench.directory.path().join("health")).unwrap();
     assert!(bench.round().is_err());
     assert_eq!(bench.programs.taken(), [""; 0]);
     assert!(bench.round().is_err());
-    assert_eq!(bench.programs.taken(), [PAGER]);
+    assert_eq!(bench.programs.taken(), [PAGER, SENDMAIL]);
     for _ in 0..10 {
         assert!(bench.round().is_err());
     }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::channel;
 
-use tracing::error;
+use tracing::{error, info};
 
 use super::alert::{Message, Outbox};
 use super::health::{News, Second};
 use super::history::Book;
+use crate::check::{Finding, Verdict};
 use crate::host::{Host, HostError, Invocation, post};
 use crate::resource::PathState;
 use crate::stack::{Alert, Stack, Webhook, is_webhook};
@@ -78,6 +79,36 @@ pub(super) fn post_out(stacks: &[Stack], news: &[News], outboxes: &mut BTreeMap<
     }
 }
 
+/// For each stack that names a way whether each took the last message: who is to hear of trouble may not.
+pub(super) fn findings(stacks: &[Stack], outboxes: &BTreeMap<String, Outbox>) -> Vec<Finding> {
+    let of = |stack: &Stack| {
+        let ways = Way::all(&stack.alert);
+        let outboxes: Vec<Option<&Outbox>> =
+            ways.map(|way| outboxes.get(&way.outbox(stack))).collect();
+        let dead: Vec<&str> = outboxes
+            .iter()
+            .flatten()
+            .filter_map(|one| one.trouble())
+            .collect();
+        let (verdict, reason) = match dead[..] {
+            [] => (Verdict::Healthy, "every way took the last one".to_owned()),
+            _ => {
+                let why = dead.join("; ");
+                let text = format!("not taken, and tried again each minute: {why}");
+                (Verdict::Unhealthy, text)
+            }
+        };
+        (!outboxes.is_empty()).then(|| Finding {
+            stack: Some(stack.name.clone()),
+            subject: "alerts".to_owned(),
+            verdict,
+            reason,
+            took_ms: 0,
+        })
+    };
+    stacks.iter().filter_map(of).collect()
+}
+
 /// Sends what is due, over all ways at once: a slow one holds up no other, and each has a limit of its own. What was
 /// taken is noted at once; what was not is tried again by the next round.
 pub(super) fn deliver(
@@ -111,17 +142,26 @@ pub(super) fn deliver(
         for (outbox, stack, Sent { way, outcome }) in done {
             match outcome {
                 Ok(()) => {
-                    if let Some(outbox) = book.outboxes.get_mut(&outbox) {
-                        outbox.sent(now);
+                    let outbox = book.outboxes.get_mut(&outbox);
+                    if outbox.is_some_and(|outbox| outbox.sent(now)) {
+                        info!(
+                            state = "alert",
+                            "alerts of stack {} are taken again: {way}", stack.name
+                        );
                     }
-                    note(book);
                 }
-                Err(why) => error!(
-                    state = "alert",
-                    error = %why,
-                    "an alert of stack {} was not taken: {way}", stack.name
-                ),
+                Err(why) => {
+                    let outbox = book.outboxes.get_mut(&outbox);
+                    if outbox.is_none_or(|outbox| outbox.refused(format!("{way}: {why}"))) {
+                        error!(
+                            state = "alert",
+                            error = %why,
+                            "an alert of stack {} was not taken, and is sent again each minute: {way}", stack.name
+                        );
+                    }
+                }
             }
+            note(book);
         }
     });
 }

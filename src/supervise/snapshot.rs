@@ -12,7 +12,7 @@ use super::send::hostname;
 use crate::check::Verdict;
 use crate::engine::{Engine, Life, Outline};
 use crate::model::{BackupRecord, Layout};
-use crate::monitor::{REPORT_FILE, Report, SiteReport};
+use crate::monitor::{JournalReport, REPORT_FILE, Report, SiteReport};
 use crate::stack::Stack;
 
 /// The version of the form that this build writes.
@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub watched_since: Option<String>,
     /// What the log monitor has seen.
     pub sites: Vec<Site>,
+    /// What it has seen in the journal, while it says anything.
+    pub journal: Option<JournalReport>,
     /// The certificates.
     pub certificates: Vec<Certificate>,
     /// The backups.
@@ -172,6 +174,7 @@ impl Survey {
         };
         let picture = Picture::read(engine.host, &engine.layout);
         let chronicle = Chronicle::read(engine).unwrap_or_default();
+        let (sites, journal) = seen(engine);
         Snapshot {
             version: VERSION,
             time: engine.host.clock.now().unix_timestamp(),
@@ -181,7 +184,8 @@ impl Survey {
             probes: probes(engine, &slow.stacks),
             watched_since: picture.as_ref().map(|picture| picture.since.clone()),
             containers: picture.unwrap_or_default().containers,
-            sites: sites(engine),
+            sites,
+            journal,
             certificates: slow.certificates,
             backups: slow.backups,
             generations: slow.generations,
@@ -282,15 +286,18 @@ fn probes(engine: &Engine<'_>, stacks: &[String]) -> Vec<Probe> {
 }
 
 /// What the monitor says, while it says anything.
-pub(super) fn sites(engine: &Engine<'_>) -> Vec<Site> {
+fn seen(engine: &Engine<'_>) -> (Vec<Site>, Option<JournalReport>) {
     let path = Layout::monitor(&engine.layout).join(REPORT_FILE);
     let bytes = engine.host.files.read(&path).ok().flatten();
     let now = engine.host.clock.now().unix_timestamp();
     let is_fresh = |report: &Report| now.abs_diff(report.time.cast_signed()) < STALE_SECONDS;
     let report = bytes.and_then(|bytes| Report::parse(&bytes));
-    let sites = report.filter(is_fresh).map(|report| report.sites);
-    let sites = sites.unwrap_or_default().into_iter();
-    sites.map(|(name, report)| Site { name, report }).collect()
+    let Some(report) = report.filter(is_fresh) else {
+        return (Vec::new(), None);
+    };
+    let sites = report.sites.into_iter();
+    let sites = sites.map(|(name, report)| Site { name, report }).collect();
+    (sites, Some(report.journal))
 }
 
 #[cfg(test)]

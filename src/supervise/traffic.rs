@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use crate::check::{Finding, Verdict};
 use crate::engine::Engine;
-use crate::model::Name;
-use crate::monitor::{self, Finding as Found, Kind, REPORT_FILE, Report};
+use crate::model::{Layout, Name};
+use crate::monitor::{self, Finding as Found, JournalReport, Kind, REPORT_FILE, Report};
 use crate::stack::Stack;
 
 /// The monitor writes every other second.
@@ -34,26 +34,76 @@ pub(super) fn findings(report: Option<&Report>, stacks: &[Stack], own: &[IpAddr]
         let why = "nobody watches the logs: `journalctl -u tavern-monitor` says why";
         // What was found before it went is neither over nor still so.
         let unknown = stacks.iter().flat_map(|stack| {
-            [ERRORS, VISITORS].map(|subject| {
+            [ERRORS, VISITORS, JOURNAL].map(|subject| {
                 finding(Some(&stack.name), subject, Verdict::Unknown, why.to_owned())
             })
         });
+        let of_host = [JOURNAL, LOGINS]
+            .map(|subject| finding(None, subject, Verdict::Unknown, why.to_owned()));
         let own = finding(None, MONITOR, Verdict::Unhealthy, why.to_owned());
-        return unknown.chain([own]).collect();
+        return unknown.chain(of_host).chain([own]).collect();
     };
-    let healthy = "it watches the logs of the sites".to_owned();
+    let (verdict, said) = match report.journal.is_followed {
+        true => (
+            Verdict::Healthy,
+            "it watches the logs of the sites, and the journal",
+        ),
+        false => (Verdict::Unhealthy, UNREAD),
+    };
     let of_stacks = stacks
         .iter()
         .flat_map(|stack| of_stack(report, stack, own))
-        .chain([finding(None, MONITOR, Verdict::Healthy, healthy)]);
+        .chain(of_host(&report.journal, stacks, own))
+        .chain([finding(None, MONITOR, verdict, said.to_owned())]);
     of_stacks.collect()
 }
 
+const UNREAD: &str = "it watches the logs of the sites, but cannot read the journal: `journalctl -u tavern-monitor` says why";
+
 const ERRORS: &str = "error rate";
 const VISITORS: &str = "visitors";
+const JOURNAL: &str = "journal";
+const LOGINS: &str = "SSH logins";
 const MONITOR: &str = "log monitor";
 
-fn of_stack(report: &Report, stack: &Stack, own: &[IpAddr]) -> [Finding; 2] {
+/// What the units of one stack write, or those that are of none.
+fn of_units(
+    journal: &JournalReport,
+    stack: Option<&Name>,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> Finding {
+    let units = journal.units.iter().filter(|(unit, _)| is_wanted(unit));
+    let found: Vec<String> = units
+        .flat_map(|(unit, about)| {
+            let findings = about.findings.iter();
+            findings.map(move |one| monitor::describe(unit, one))
+        })
+        .collect();
+    let quiet = "no unit writes errors in bursts".to_owned();
+    let more = "; `journalctl -p err -u UNIT` shows them";
+    judged((stack, JOURNAL), journal, &found, quiet, more)
+}
+
+fn units_of(stack: &Stack) -> impl Iterator<Item = String> {
+    let apps = stack.apps.iter();
+    apps.map(|app| format!("{}.service", Layout::unit_stem(&stack.name, &app.name)))
+}
+
+fn of_host(journal: &JournalReport, stacks: &[Stack], own: &[IpAddr]) -> [Finding; 2] {
+    let of_stacks: Vec<String> = stacks.iter().flat_map(units_of).collect();
+    let is_hosts = |unit: &str| of_stacks.iter().all(|other| other != unit);
+    let guessers = journal.findings.iter().filter(|one| !is_own(one, own));
+    let found: Vec<String> = guessers
+        .map(|one| monitor::describe(monitor::SSH, one))
+        .collect();
+    let quiet = "nobody stands out".to_owned();
+    [
+        of_units(journal, None, &is_hosts),
+        judged((None, LOGINS), journal, &found, quiet, ""),
+    ]
+}
+
+fn of_stack(report: &Report, stack: &Stack, own: &[IpAddr]) -> [Finding; 3] {
     let sites = stack.sites.iter();
     let logs = sites.map(|site| format!("{}-{}", stack.name, site.name));
     let logs: Vec<String> = std::iter::once(stack.name.to_string())
@@ -76,15 +126,13 @@ fn of_stack(report: &Report, stack: &Stack, own: &[IpAddr]) -> [Finding; 2] {
     let failures: u64 = about().map(|(_, site)| site.statuses[4]).sum();
     let quiet = format!("{failures} of {requests} answers of the last 5 minutes were failures");
     let more = "; `sudo tavernctl logs` shows them";
+    let units: Vec<String> = units_of(stack).collect();
+    let is_ours = |unit: &str| units.iter().any(|own| own == unit);
+    let nobody = "nobody stands out".to_owned();
     [
-        judged(&stack.name, ERRORS, &errors, quiet, more),
-        judged(
-            &stack.name,
-            VISITORS,
-            &visitors,
-            "nobody stands out".to_owned(),
-            "",
-        ),
+        told((Some(&stack.name), ERRORS), &errors, quiet, more),
+        told((Some(&stack.name), VISITORS), &visitors, nobody, ""),
+        of_units(&report.journal, Some(&stack.name), &is_ours),
     ]
 }
 
@@ -97,9 +145,24 @@ fn is_own(found: &Found, own: &[IpAddr]) -> bool {
             .is_ok_and(|client| client.is_loopback() || own.contains(&client))
 }
 
-fn judged(stack: &Name, subject: &str, found: &[String], quiet: String, more: &str) -> Finding {
+/// What is found in a journal that nobody reads is found no more, and nobody knows whether it is over.
+fn judged(
+    about: (Option<&Name>, &str),
+    journal: &JournalReport,
+    found: &[String],
+    quiet: String,
+    more: &str,
+) -> Finding {
+    match journal.is_followed {
+        true => told(about, found, quiet, more),
+        false => finding(about.0, about.1, Verdict::Unknown, UNREAD.to_owned()),
+    }
+}
+
+fn told(about: (Option<&Name>, &str), found: &[String], quiet: String, more: &str) -> Finding {
+    let (stack, subject) = about;
     if found.is_empty() {
-        return finding(Some(stack), subject, Verdict::Healthy, quiet);
+        return finding(stack, subject, Verdict::Healthy, quiet);
     }
     let mut text = found
         .iter()
@@ -110,7 +173,7 @@ fn judged(stack: &Name, subject: &str, found: &[String], quiet: String, more: &s
     if found.len() > NAMED {
         text.push_str(&format!("; and {} more", found.len() - NAMED));
     }
-    finding(Some(stack), subject, Verdict::Unhealthy, text + more)
+    finding(stack, subject, Verdict::Unhealthy, text + more)
 }
 
 fn finding(stack: Option<&Name>, subject: &str, verdict: Verdict, reason: String) -> Finding {
@@ -141,11 +204,15 @@ mod tests {
             "window": 300, "requests": 100, "statuses": [0, 94, 0, 0, 6],
             "p50_ms": 1.0, "p99_ms": null, "findings": findings, "unreadable": 0,
         });
-        let report = json!({ "version": 1, "time": 1000, "sites": { "counter-main": site } });
+        let journal = json!({
+            "is_followed": true, "units": {}, "failed_logins": 0, "findings": [], "unreadable": 0,
+        });
+        let sites = json!({ "counter-main": site });
+        let report = json!({ "version": 1, "time": 1000, "sites": sites, "journal": journal });
         Report::parse(report.to_string().as_bytes())
     }
 
-    fn told(report: Option<&Report>) -> Vec<(String, Verdict, String)> {
+    fn all(report: Option<&Report>) -> Vec<(String, Verdict, String)> {
         let own = ["192.0.2.99".parse().unwrap()];
         let findings = findings(report, &stacks(), &own).into_iter();
         findings
@@ -156,8 +223,8 @@ mod tests {
     #[test]
     fn each_finding_is_an_answer_of_its_stack() {
         let quiet = report(&json!([]));
-        let all = told(quiet.as_ref());
-        assert_eq!(all.len(), 3);
+        let all = self::all(quiet.as_ref());
+        assert_eq!(all.len(), 6);
         assert!(
             all.iter()
                 .all(|(_, verdict, _)| *verdict == Verdict::Healthy)
@@ -169,7 +236,7 @@ mod tests {
             { "kind": "brute-force", "client": "192.0.2.7", "count": 40 },
             { "kind": "scanner", "client": "192.0.2.99", "count": 90 },
         ]));
-        let all = told(loud.as_ref());
+        let all = self::all(loud.as_ref());
         assert_eq!(
             all[0],
             (
@@ -189,11 +256,49 @@ mod tests {
     }
 
     #[test]
+    fn the_journal_is_told_by_the_stack_and_of_the_host() {
+        let mut report = report(&json!([])).unwrap();
+        let burst = json!({ "kind": "journal-errors", "client": null, "count": 40, "minutes": 1 });
+        for unit in ["tavern-counter.service", "nginx.service"] {
+            let about = json!({ "errors": 40, "findings": [burst] });
+            let about = serde_json::from_value(about).unwrap();
+            report.journal.units.insert(unit.to_owned(), about);
+        }
+        let guesser =
+            |client: &str| json!({ "kind": "ssh-brute-force", "client": client, "count": 12 });
+        report.journal.findings = ["192.0.2.7", "127.0.0.1"]
+            .map(|client| serde_json::from_value(guesser(client)).unwrap())
+            .into();
+        let all = self::all(Some(&report));
+        let (subjects, said): (Vec<_>, Vec<_>) = all
+            .iter()
+            .filter(|(_, verdict, _)| *verdict == Verdict::Unhealthy)
+            .map(|(subject, _, reason)| (subject.as_str(), reason.as_str()))
+            .unzip();
+        assert_eq!(subjects, [JOURNAL, JOURNAL, LOGINS]);
+        assert!(
+            said[0].starts_with("tavern-counter.service: 40 errors in the journal"),
+            "{said:?}"
+        );
+        assert!(said[1].starts_with("nginx.service: 40 errors"), "{said:?}");
+        assert_eq!(
+            said[2],
+            "ssh: 192.0.2.7 failed 12 times within a minute to log in"
+        );
+        // Nobody knows whether it is over, and that nobody reads is said once.
+        report.journal.is_followed = false;
+        let all = self::all(Some(&report));
+        let verdicts: Vec<Verdict> = all[2..].iter().map(|(_, verdict, _)| *verdict).collect();
+        use Verdict::{Unhealthy, Unknown};
+        assert_eq!(verdicts, [Unknown, Unknown, Unknown, Unhealthy]);
+    }
+
+    #[test]
     fn a_crowd_of_attackers_is_one_short_line() {
         let crowd: Vec<_> = (0..200)
             .map(|n| json!({ "kind": "scanner", "client": format!("192.0.2.{n}"), "count": 99 }))
             .collect();
-        let all = told(report(&json!(crowd)).as_ref());
+        let all = self::all(report(&json!(crowd)).as_ref());
         // One of them is the host itself.
         assert!(all[1].2.ends_with("; and 194 more"), "{}", all[1].2);
         assert!(all[1].2.len() < 600);
@@ -201,13 +306,13 @@ mod tests {
 
     #[test]
     fn without_the_monitor_nothing_is_known() {
-        let verdicts: Vec<Verdict> = told(None)
+        let verdicts: Vec<Verdict> = all(None)
             .into_iter()
             .map(|(_, verdict, _)| verdict)
             .collect();
         assert_eq!(
             verdicts,
-            [Verdict::Unknown, Verdict::Unknown, Verdict::Unhealthy]
+            [[Verdict::Unknown; 5].as_slice(), &[Verdict::Unhealthy]].concat()
         );
         // Not even its form, or a word in it that is no address.
         let forged = json!([{ "kind": "scanner", "client": "\u{1b}[2J<b>", "count": 1 }]);

@@ -62,7 +62,7 @@ fn debian_12_uninstall_without_a_receipt() {
 fn everything(host: &Host) -> String {
     host.ok(
         "find /etc /var/www /usr/local /var/lib/tavern /run/tavern -xdev \
-         \\( -path /etc/mtab -o -path /etc/hosts -o -path /etc/resolv.conf -o -path '/var/lib/tavern/health/*' \\) -prune -o \
+         \\( -path /etc/mtab -o -path /etc/hosts -o -path /etc/resolv.conf -o -path '/var/lib/tavern/health/*' -o -path '/run/tavern/.status/*' \\) -prune -o \
          -printf '%p %y %m %U:%G %l\\n' 2>/dev/null | sort; \
          docker ps -a --format '{{.Names}}'; docker volume ls -q; getent group; \
          systemctl list-unit-files --no-legend 'tavern*' 'nginx*' 'flask*'; systemctl --failed --no-legend",

@@ -7,10 +7,11 @@
 set -u
 mode=$1
 paths=(/etc /var/www /usr/local /var/lib/tavern /run/tavern /run/tavern.lock)
-skip='^$'
+# Written every few seconds, whatever an install does.
+skip='^/run/tavern/\.status( |/)'
 format='%p %y %m %U:%G %C@ %l\n'
 if [[ $mode == undone ]]; then
-    skip='^(/etc/(group|gshadow|passwd|shadow)-|/etc/\.pwd\.lock|/run/tavern\.lock)( |$)'
+    skip='^(/etc/(group|gshadow|passwd|shadow)-|/etc/\.pwd\.lock|/run/tavern\.lock)( |$)|^/run/tavern/\.status( |/)'
     format='%p %y %m %U:%G %l\n'
 fi
 find "${paths[@]}" -printf "$format" 2>/dev/null | grep -vE "$skip" | sort

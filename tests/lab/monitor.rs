@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::journal;
 use crate::site::installed;
 use crate::support::lab::{Host, Image};
 
@@ -115,6 +116,8 @@ fn the_logs_are_watched(host: &Host) {
     who_guesses_is_named(host);
     no_line_is_lost_over_a_rotation(host);
     hostile_lines_move_nothing(host);
+    journal::is_read(host);
+    its_reader_is_small(host);
     a_killed_monitor_comes_back(host);
     it_is_given_back(host);
 }
@@ -214,6 +217,24 @@ fn hostile_lines_move_nothing(host: &Host) {
         .and_then(|kib| kib.parse().ok())
         .unwrap_or(u64::MAX);
     assert!(kib < 25 * 1024, "{memory}");
+}
+
+/// The monitor and its `journalctl`, after all that: what is theirs alone, and of what they share their part.
+fn its_reader_is_small(host: &Host) {
+    let said = host.ok(
+        "main=$(systemctl show -p MainPID --value tavern-monitor); \
+         for pid in $main $(pgrep -P $main); do echo \"$(cat /proc/$pid/comm) $(awk '/^Pss:/ { print $2 }' /proc/$pid/smaps_rollup)\"; done",
+    );
+    println!(
+        "note: the log monitor, KiB: {}",
+        said.trim().replace('\n', ", ")
+    );
+    let sizes = said
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1));
+    let kib: u64 = sizes.filter_map(|size| size.parse::<u64>().ok()).sum();
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!((1..25 * 1024).contains(&kib), "{said}");
 }
 
 fn a_killed_monitor_comes_back(host: &Host) {

@@ -7,6 +7,8 @@ use crate::support::lab::{Host, Image, Output, postgres_image_tar, redis_image_t
 
 const DB: &str = "\n[container.db]\nkind = \"postgres\"\nname = \"orders\"\nimage = \"postgres:15-alpine\"\n\
                   database = \"shop\"\nuser = \"clerk\"\n";
+const BACKUP: &str = "\n[backup]\nto = \"/srv/backup\"\n";
+const CONTENT: &str = "SELECT count(*), md5(string_agg(id || name, ',' ORDER BY id)) FROM goods";
 const PASSWORD: &str = "/etc/tavern/credentials/counter/postgres-password";
 
 /// A query as the stack's programs ask it: as its role, over the socket, with its password, from outside of the
@@ -46,7 +48,7 @@ fn keeps(image: Image, name: &str) {
     host.ok("apt-get -q update >/dev/null; docker run -d --name foreign redis:7-alpine");
     host.ok("mkdir -p /etc/tavern/stacks; /root/tavernctl install --yes");
     let text = host.read(STACK);
-    host.write(STACK, &format!("{text}{DB}"), 0o644);
+    host.write(STACK, &format!("{text}{DB}{BACKUP}"), 0o644);
     exits(&host.sh("tavernctl install --yes"), 0);
     let again = host.sh("tavernctl install --yes");
     assert!(again.stdout.contains("Nothing to change."), "{again}");
@@ -65,6 +67,8 @@ fn keeps(image: Image, name: &str) {
     the_role_is_no_superuser(&host);
     nothing_secret_is_in_the_open(&host);
     it_is_kept(&host);
+    it_is_saved_and_restored(&host);
+    a_damaged_dump_is_refused(&host);
     a_new_password_is_really_one(&host);
     a_major_upgrade_is_refused(&host);
     it_is_given_back(&host);
@@ -126,6 +130,82 @@ fn it_is_kept(host: &Host) {
     wait_until_healthy(host, "the host after its Postgres was killed and removed");
     exits(&host.sh("tavernctl plan"), 0);
     assert!(host.ok("docker ps").contains("foreign"));
+}
+
+fn it_is_saved_and_restored(host: &Host) {
+    // More than the stack's own: another role, and a database that the owner made by hand.
+    host.ok("docker exec orders psql -U postgres -c 'CREATE ROLE auditor' -c 'CREATE DATABASE books OWNER clerk'");
+    host.ok("docker exec orders psql -U postgres -d shop -c 'GRANT SELECT ON goods TO auditor'");
+    host.ok("docker exec orders psql -U postgres -d books -c 'CREATE TABLE pages AS SELECT generate_series(1, 7)'");
+    let before = ask(host, CONTENT);
+    host.ok("tavernctl backup now");
+    let verified = host.ok("tavernctl backup verify");
+    assert!(verified.contains("and 1007 rows"), "{verified}");
+    nothing_is_left(host);
+    ask(host, "DELETE FROM goods WHERE id > 500");
+    ask(host, "UPDATE goods SET name = 'other'");
+    ask(host, "CREATE TABLE later (n int)");
+    host.ok("docker exec orders psql -U postgres -c 'DROP DATABASE books'");
+    exits(&host.sh("tavernctl secret rotate db --at-once --yes"), 0);
+    let restored = host.sh("tavernctl restore --yes");
+    exits(&restored, 0);
+    assert!(restored.stdout.contains("All checks passed."), "{restored}");
+    assert_eq!(ask(host, CONTENT), before);
+    let later = query(host, "SELECT * FROM later");
+    assert!(later.stderr.contains("does not exist"), "{later}");
+    assert_eq!(
+        ask(
+            host,
+            "SELECT has_table_privilege('auditor', 'goods', 'SELECT')"
+        ),
+        "t"
+    );
+    let books =
+        host.ok("docker exec orders psql -U postgres -d books -Atc 'SELECT count(*) FROM pages'");
+    assert_eq!(books.trim(), "7");
+    exits(&host.sh("tavernctl plan"), 0);
+    wait_until_healthy(host, "the host after the restore");
+    nothing_is_left(host);
+    // What was there before can be had back: the safety copy is a backup like any other.
+    let listed = host.ok("tavernctl backup list");
+    assert!(listed.contains("safety copy"), "{listed}");
+}
+
+fn nothing_is_left(host: &Host) {
+    let names = host.ok("docker ps -a --format '{{.Names}}'");
+    assert!(!names.contains("drill"), "{names}");
+    let left = host.ok("ls /var/lib/tavern/backup; find / -xdev -name '.*.tavern-ready' -o -xdev -name '.*.tavern-before'");
+    assert_eq!(
+        left.split_whitespace().collect::<Vec<_>>(),
+        ["cache", "counter.json"]
+    );
+}
+
+/// By somebody who has the key, and makes the manifest fit: the dump itself is tried before anything is touched.
+fn a_damaged_dump_is_refused(host: &Host) {
+    host.ok(
+        "cp -a /srv/backup /srv/sound; export RESTIC_PASSWORD_FILE=/etc/tavern/credentials/counter/backup-key; \
+         s=/var/lib/tavern/backup/stage; r='restic -q -r /srv/backup/counter'; \
+         $r restore $($r snapshots --json | python3 -c 'import json,sys; print([s for s in json.load(sys.stdin) if \"safety\" not in str(s.get(\"tags\"))][-1][\"id\"])') --target / --include $s; \
+         cd $s; for f in postgres/orders/*.dump; do a=$(sha256sum $f | cut -c-64); \
+         printf 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' | dd of=$f bs=1 seek=400 conv=notrunc status=none; \
+         sed -i s/$a/$(sha256sum $f | cut -c-64)/ manifest.json; done; cd /; \
+         $r backup --host counter --tag tavern $s /var/www/counter; rm -r $s",
+    );
+    let state = || {
+        let id = host.ok("docker inspect -f '{{.Id}} {{.State.StartedAt}}' orders");
+        format!("{id} {}", ask(host, CONTENT))
+    };
+    let before = state();
+    for verb in ["restore --yes", "backup verify"] {
+        let refused = host.sh(&format!("tavernctl {verb}"));
+        exits(&refused, 1);
+        assert!(refused.stderr.contains("pg_restore"), "{refused}");
+        assert!(!refused.stderr.contains("safety"), "{refused}");
+    }
+    assert_eq!(before, state());
+    nothing_is_left(host);
+    host.ok("rm -rf /srv/backup /var/lib/tavern/backup/cache; mv /srv/sound /srv/backup; tavernctl backup verify");
 }
 
 fn a_new_password_is_really_one(host: &Host) {

@@ -80,7 +80,7 @@ fn field(json: &str, name: &str) -> String {
 pub fn manifest(host: &Host) -> String {
     host.ok(
         "find /etc /var/www /usr/local /var/lib/tavern /run/tavern -xdev \
-         \\( -path /etc/mtab -o -path /etc/hosts -o -path /etc/resolv.conf -o -path /var/lib/tavern/health \\) -prune -o \
+         \\( -path /etc/mtab -o -path /etc/hosts -o -path /etc/resolv.conf -o -path /var/lib/tavern/health -o -path /run/tavern/.status \\) -prune -o \
          -printf '%p %y %m %U:%G %s %T@ %l\\n' 2>/dev/null | sort",
     )
 }

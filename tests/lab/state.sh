@@ -15,7 +15,9 @@ case $mode in
 esac
 
 # What the tools that make groups keep as their own backups says nothing of the host.
-own_backups='/etc/(group|gshadow|passwd|shadow)-|/etc/\.pwd\.lock'
+unsaid='/etc/(group|gshadow|passwd|shadow)-|/etc/\.pwd\.lock'
+# Nor does what the status page is told every few seconds.
+unsaid+='|/run/tavern/\.status/[^ ]*'
 
 {
     find "${roots[@]}" -xdev -printf '%p %y %m %U:%G %l\n' 2>/dev/null
@@ -23,7 +25,7 @@ own_backups='/etc/(group|gshadow|passwd|shadow)-|/etc/\.pwd\.lock'
     [[ $mode == whole ]] || find /var/log/nginx -printf '%p %y %m %U:%G\n' 2>/dev/null
     find "${roots[@]}" -xdev -type f -print0 2>/dev/null | xargs -0 -r sha256sum 2>/dev/null |
         sed -E 's/^\\?([0-9a-f]{64})  (.*)$/\2 sha256 \1/'
-} | if [[ $mode == ours ]]; then grep -vE "^($own_backups) "; else cat; fi | sort
+} | if [[ $mode == ours ]]; then grep -vE "^($unsaid) "; else cat; fi | sort
 
 systemctl list-units --all --plain --no-legend --full --type=service,socket,timer,path |
     awk '$3 != "inactive" { print "unit", $1, $3, $4 }' | sort

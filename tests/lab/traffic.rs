@@ -19,7 +19,7 @@ fn debian_12_says_what_happens_on_the_sites() {
     host.ok("test ! -e /etc/tavern && test ! -e /run/tavern-monitor");
 }
 
-/// Seven minutes: an alert rests for five before the next one.
+/// Ten minutes: somebody is named for five, and an alert rests for five before the next one.
 #[test]
 #[ignore = "longer: tests/full"]
 fn debian_13_says_when_it_is_over() {

@@ -5,6 +5,7 @@ mod feed;
 mod pages;
 mod stream;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,11 +53,11 @@ struct Page {
     drain: Arc<Drain>,
 }
 
-/// Serves the page from `snapshot` until it is told to stop. Takes its listener from systemd.
+/// Serves the page from `snapshot` until it is told to stop, at the root and below each of `prefixes`. Takes its listener from systemd.
 ///
 /// # Errors
 /// When there is no listener, or the kernel refuses something.
-pub fn serve(snapshot: PathBuf) -> Result<(), ServeError> {
+pub fn serve(snapshot: PathBuf, prefixes: &BTreeSet<&str>) -> Result<(), ServeError> {
     // first, while there is one thread: this changes the environment
     let listeners = activation::listeners()?;
     let _telemetry = telemetry::start(NAME);
@@ -83,7 +84,7 @@ pub fn serve(snapshot: PathBuf) -> Result<(), ServeError> {
         let giving_back = tokio::spawn(memory::keep_small());
         let service = Service {
             router: envelope::wrap(
-                router(page),
+                router(page, prefixes),
                 &Limits::default(),
                 Arc::clone(&drain),
                 &metrics,
@@ -104,8 +105,17 @@ pub fn serve(snapshot: PathBuf) -> Result<(), ServeError> {
     served
 }
 
-/// nginx takes the prefix away, so that one page serves stacks that have it at different places.
-fn router(page: Arc<Page>) -> Router {
+/// At its own root, and where the sites have it: nginx passes a path on as it came. One that nginx took the prefix from
+/// would have been decoded on the way.
+fn router(page: Arc<Page>, prefixes: &BTreeSet<&str>) -> Router {
+    let pages = pages_of(page);
+    let below = prefixes.iter().filter(|prefix| !prefix.is_empty());
+    below.fold(pages.clone(), |router, prefix| {
+        router.nest(&format!("{prefix}/"), pages.clone())
+    })
+}
+
+fn pages_of(page: Arc<Page>) -> Router {
     Router::new()
         .route("/", get(pages::index))
         .route("/style.css", get(pages::style))

@@ -42,7 +42,10 @@ fn write(path: &Path, text: &str) {
 
 async fn get(page: &Arc<Page>, path: &str) -> Response {
     let request = Request::get(path).body(Body::empty()).unwrap();
-    router(Arc::clone(page)).oneshot(request).await.unwrap()
+    router(Arc::clone(page), &["/tavern", "/a/b", ""].into())
+        .oneshot(request)
+        .await
+        .unwrap()
 }
 
 async fn value(page: &Arc<Page>, path: &str) -> Value {
@@ -179,8 +182,20 @@ async fn nothing_is_inline_from_elsewhere_or_made_of_text() {
     ] {
         assert_eq!(get(&page, asset).await.status(), StatusCode::OK, "{asset}");
     }
-    assert_eq!(
-        get(&page, "/../secret").await.status(),
-        StatusCode::NOT_FOUND
-    );
+    for path in ["/tavern/", "/tavern/page.js", "/a/b/", "/a/b/now.json"] {
+        assert_eq!(get(&page, path).await.status(), StatusCode::OK, "{path}");
+    }
+    for path in [
+        "/../secret",
+        "/tavern/../page.js",
+        "/tavern/x/page.js",
+        "/a/page.js",
+        "/t%61vern/page.js",
+    ] {
+        assert_eq!(
+            get(&page, path).await.status(),
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
+    }
 }

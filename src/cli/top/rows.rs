@@ -1,6 +1,7 @@
 //! The snapshot as rows of text. Strangers wrote some of it: what would move a terminal is not in any row.
 
 use crate::check::{Verdict, age};
+use crate::monitor::{JournalReport, describe};
 use crate::supervise::{Backup, Certificate, Counted, Probe, Site, Snapshot};
 
 /// Days that a strip has room for.
@@ -90,6 +91,9 @@ pub(super) fn rows(snapshot: &Snapshot) -> Vec<Row> {
     section("Probes, 30 days", probes(snapshot));
     let sites = snapshot.sites.iter();
     section("Sites, 5 minutes", sites.flat_map(site).collect());
+    let journal = snapshot.journal.iter().flat_map(JournalReport::found);
+    let journal = journal.map(|(of, one)| Row::one(Tone::Bad, &format!("  {}", describe(of, one))));
+    section("Journal", journal.collect());
     let containers = snapshot.containers.iter().map(|one| {
         let is_well = one.phase == "up" && !one.crash_loop;
         let tone = if is_well { Tone::Good } else { Tone::Bad };
@@ -232,12 +236,7 @@ fn site(site: &Site) -> Vec<Row> {
         ),
     );
     let found = report.findings.iter();
-    let found = found.map(|one| {
-        Row::one(
-            Tone::Bad,
-            &format!("    {}", crate::monitor::describe(&site.name, one)),
-        )
-    });
+    let found = found.map(|one| Row::one(Tone::Bad, &format!("    {}", describe(&site.name, one))));
     std::iter::once(row).chain(found).collect()
 }
 

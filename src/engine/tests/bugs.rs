@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::rig::{Files, Rig, printed};
 use crate::engine::Purge;
-use crate::host::memory::{MemoryHost, Node};
+use crate::host::memory::{MemoryHost, Node, differences};
 
 const HEAD: &str = "name = \"a\"\nhosts = [\"a.example\"]\n[tls]\nissuer = \"self-signed\"\n";
 const SITE: &str = "[[site]]\npath = \"/\"\nstatic = \"main\"\n";
@@ -142,4 +142,31 @@ fn a_log_may_be_larger_than_memory() {
     };
     let left = rig.engine().uninstall(everything).unwrap();
     assert!(left.failed.is_empty(), "{left:?}");
+}
+
+/// bug: what could never be swapped for a backup was planned and installed, and refused by each backup only.
+#[test]
+fn a_mount_point_is_no_directory_to_be_saved() {
+    let files = stack("[backup]\nto = \"/srv/backup\"\ndirectories = [\"/srv/uploads\"]\n");
+    let rig = Rig::new(MemoryHost::prepared());
+    rig.declare(&files);
+    // Not there yet: it may come with a restore.
+    rig.plan().unwrap();
+    let mut machine = rig.memory.machine();
+    machine.tree.plant("/srv/uploads/file", Node::file("mine"));
+    machine.mounts.insert("/srv/uploads".into());
+    drop(machine);
+    let before = rig.picture();
+    for error in [rig.plan().map(|_| ()), rig.install(None)] {
+        let error = error.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("/srv/uploads is a file system of its own"),
+            "{text}"
+        );
+        assert!(error.help().unwrap().contains("`directories`"));
+    }
+    assert_eq!(differences(&before, &rig.picture()), [""; 0]);
+    rig.memory.machine().mounts.clear();
+    rig.install(None).unwrap();
 }

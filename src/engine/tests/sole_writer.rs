@@ -112,6 +112,26 @@ fn while_an_image_comes_nobody_waits_for_the_lock() {
     rig.is_right().unwrap();
 }
 
+/// bug: for a container that is there, and is to be made anew, its image was fetched while all others waited.
+#[test]
+fn nor_while_the_image_of_a_changed_one_comes() {
+    let (rig, container) = installed();
+    let mut machine = rig.memory.machine();
+    let changed = &mut machine.containers.get_mut(&container.name).unwrap().changed;
+    changed.push("memory is 6 instead of 512".into());
+    machine.images.clear();
+    drop(machine);
+    let asks = Asks(rig.engine().layout.lock, Mutex::default());
+    let engine = Engine {
+        progress: &asks,
+        ..rig.engine()
+    };
+    engine.mend(&container.name, Mend::Renew).unwrap();
+    assert_eq!(*asks.1.lock().unwrap(), [true]);
+    assert_eq!(engine.glance(&container), Sight::Right);
+    rig.is_right().unwrap();
+}
+
 #[test]
 fn a_renewal_that_was_cut_off_is_left_to_who_may_write_below_etc() {
     let (whole, container) = installed();

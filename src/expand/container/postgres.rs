@@ -16,7 +16,7 @@ use crate::resource::{
 use crate::stack::{Container, Postgres, Stack};
 
 /// Where the image has its sockets.
-const RUN: &str = "/var/run/postgresql";
+pub const RUN: &str = "/var/run/postgresql";
 /// Where what we write is seen in the container.
 pub const PLACE: &str = "/etc/postgresql";
 /// From this major version on, the image has a volume for the data of all versions.

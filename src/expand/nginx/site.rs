@@ -90,7 +90,7 @@ fn locations(stack: &Stack, site: &Site, layout: &Layout) -> Vec<Value> {
         }
         // nginx itself sends whoever leaves out the last slash to it.
         SiteContent::Status => {
-            let upstream = format!("http://{}/", status_upstream(stack));
+            let upstream = format!("http://{}", status_upstream(stack));
             vec![location(&format!("{prefix}/"), Target::Status(upstream))]
         }
         // It knows below which path it is.

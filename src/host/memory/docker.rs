@@ -406,6 +406,14 @@ impl Docker for MemoryHost {
         machine.carry_out(name, argv)
     }
 
+    fn exec_to_file(&self, name: &str, argv: &[&str], file: &Path) -> Result<Outcome, HostError> {
+        let outcome = self.exec(name, argv)?;
+        let mut machine = self.machine();
+        machine.effect(format!("write {}", file.display()))?;
+        machine.tree.put(file, Node::file(outcome.stdout.clone()));
+        Ok(outcome)
+    }
+
     fn follow_logs(&self, _: &str, _: &mut dyn FnMut(&str) -> bool) -> Result<(), HostError> {
         Ok(())
     }

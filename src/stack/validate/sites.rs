@@ -91,7 +91,7 @@ impl Validation<'_> {
                 limits: self.limits(site.limits, limits)?,
                 websocket: is_live || site.websocket.is_some_and(Spanned::into_inner),
                 headers: site.headers,
-                monitor: self.log_rules(site.monitor, rules)?,
+                monitor: self.sites_rules(site.monitor, rules)?,
             });
             places.push(path_span);
         }

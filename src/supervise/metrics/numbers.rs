@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::check::Verdict;
 use crate::engine::Engine;
+use crate::monitor::JournalReport;
 use crate::resource::Resource;
 use crate::supervise::snapshot::{Site, Snapshot, Survey};
 
@@ -22,6 +23,9 @@ pub(super) fn text(engine: &Engine<'_>) -> String {
         gauge!("tavern_generation").set(float(snapshot.generation));
         watched(&snapshot);
         sites(&snapshot.sites);
+        if let Some(report) = &snapshot.journal {
+            journal(report);
+        }
         kept(&snapshot);
     });
     handle.render()
@@ -73,6 +77,14 @@ fn describe() {
             "What stands out in the log now, by kind",
         ),
         (
+            "tavern_journal_followed",
+            "1 if the log monitor reads the journal",
+        ),
+        (
+            "tavern_journal_findings",
+            "What stands out in the journal now, by kind",
+        ),
+        (
             "tavern_certificate_expiry_seconds",
             "Until the certificate ends; below 0 after it",
         ),
@@ -92,6 +104,14 @@ fn describe() {
         describe_gauge!(name, what);
     }
     describe_counter!("tavern_container_mends_total", "How often it was put back");
+    describe_counter!(
+        "tavern_journal_errors_total",
+        "Entries of priority err or worse since the log monitor began"
+    );
+    describe_counter!(
+        "tavern_ssh_failed_logins_total",
+        "Failed logins over SSH since the log monitor began"
+    );
 }
 
 fn flag(is_so: bool) -> f64 {
@@ -209,6 +229,21 @@ fn sites(sites: &[Site]) {
         for (kind, count) in kinds {
             gauge!("tavern_site_findings", "site" => site(), "kind" => kind).set(float(count));
         }
+    }
+}
+
+fn journal(report: &JournalReport) {
+    gauge!("tavern_journal_followed").set(flag(report.is_followed));
+    counter!("tavern_ssh_failed_logins_total").absolute(report.failed_logins);
+    for (unit, about) in &report.units {
+        counter!("tavern_journal_errors_total", "unit" => unit.clone()).absolute(about.errors);
+    }
+    let mut kinds = std::collections::BTreeMap::<&str, u64>::new();
+    for (_, finding) in report.found() {
+        *kinds.entry(finding.kind.as_str()).or_default() += 1;
+    }
+    for (kind, count) in kinds {
+        gauge!("tavern_journal_findings", "kind" => kind).set(float(count));
     }
 }
 

@@ -90,7 +90,23 @@ const FOUND = {
   errors: (one) => `${one.count} answers were failures`,
   "brute-force": (one) => `${one.client ?? "somebody"} was refused ${one.count} times in a minute`,
   scanner: (one) => `${one.client ?? "somebody"} asked ${one.count} times in a minute for what is not there`,
+  "journal-errors": (one) => `${one.count} errors in the journal in a minute`,
+  "ssh-brute-force": (one) => `${one.client ?? "somebody"} failed ${one.count} times in a minute to log in`,
 };
+
+function found(one) {
+  return (FOUND[one.kind] ?? (() => one.kind))(one);
+}
+
+/** Those that stand out in the journal; most of the time none. */
+function journalCard(journal) {
+  const units = Object.entries(journal?.units ?? {}).flatMap(([unit, about]) => about.findings.map((one) => `${unit}: ${found(one)}`));
+  const logins = (journal?.findings ?? []).map((one) => `SSH: ${found(one)}`);
+  const unread = journal && !journal.is_followed ? ["Nobody reads the journal."] : [];
+  const all = [...unread, ...units, ...logins];
+  return all.length === 0 ? []
+    : [el("article", { class: "site" }, el("h3", {}, "Journal"), all.map((text) => el("p", { class: "found" }, text)))];
+}
 
 function milliseconds(value, requests) {
   if (value === null || value === undefined) return requests > 0 ? "over 5 s" : "–";
@@ -109,7 +125,7 @@ function siteCard(site) {
     el("dl", { class: "times" },
       el("div", {}, el("dt", {}, el("i", { class: "usual" }), "half within"), el("dd", {}, milliseconds(site.p50_ms, site.requests))),
       el("div", {}, el("dt", {}, el("i", { class: "slow" }), "99 % within"), el("dd", {}, milliseconds(site.p99_ms, site.requests)))),
-    site.findings.map((one) => el("p", { class: "found" }, (FOUND[one.kind] ?? (() => one.kind))(one))));
+    site.findings.map((one) => el("p", { class: "found" }, found(one))));
 }
 
 function containerRow(one) {
@@ -155,8 +171,8 @@ function drawAll() {
     el("li", {}, mark(one.good ? "healthy" : "unhealthy"), el("span", { class: "name" }, one.text), el("span", { class: "soft" }, when(one.at))))));
   byId("alerts").hidden = now.alerts.length === 0;
   part("probes", [now.probes, record?.days, minute], drawProbes);
-  part("sites", [now.sites, record?.charts], () => (now.sites.length === 0
-    ? el("p", { class: "none" }, "Nobody watches the logs.") : now.sites.map(siteCard)));
+  part("sites", [now.sites, now.journal, record?.charts], () => (now.sites.length === 0
+    ? el("p", { class: "none" }, "Nobody watches the logs.") : [...journalCard(now.journal), ...now.sites.map(siteCard)]));
   part("containers", [now.containers, minute], () => list(now.containers.map(containerRow), "No containers."));
   part("certificates", [now.certificates, minute], () => list(now.certificates.map(certificateRow), "No certificates."));
   part("backups", [now.backups, minute], () => list(now.backups.map(backupRow), "No stack has backups."));
