@@ -311,7 +311,11 @@ impl Backups<'_> {
         }
         let program = words.first().copied().unwrap_or_default();
         Err(BackupError::refused(
-            format!("{name}: {program}: {}", plain(&outcome.stderr)),
+            format!(
+                "{name}: {program} ended with {}: {}",
+                outcome.code,
+                plain(&outcome.stderr)
+            ),
             "`sudo tavernctl check` says whether it is well; of a backup: `sudo tavernctl backup list` shows the others",
         ))
     }
