@@ -52,8 +52,10 @@ impl Backups<'_> {
         let mut rows = 0;
         for cluster in &laid.manifest.clusters {
             let at = self.fresh("drill-cluster")?;
-            rows += self.load_postgres(stack, laid, cluster, &at)?;
-            self.engine.host.files.remove_tree(&at)?;
+            let loaded = self.load_postgres(stack, laid, cluster, &at);
+            let cleared = self.engine.host.files.remove_tree(&at);
+            rows += loaded?;
+            cleared?;
         }
         Ok(Counted { keys: sum, rows })
     }

@@ -111,14 +111,7 @@ impl<'a> Backups<'a> {
 
     /// What killed ones left lies open: credentials and data as they were.
     fn clear(&self) -> Result<(), BackupError> {
-        let docker = &self.engine.host.docker;
-        // Without an engine there is none that runs.
-        for (name, label) in docker.containers().unwrap_or_default() {
-            let is_drill = label.is_some_and(|label| label.ends_with(".drill"));
-            if is_drill && name.starts_with("tavern-drill-") {
-                docker.remove(&name)?;
-            }
-        }
+        self.engine.end_throw_aways()?;
         for name in PLACES {
             let path = self.engine.layout.backups().join(name);
             self.engine.host.files.remove_tree(&path)?;

@@ -49,7 +49,11 @@ impl Backups<'_> {
         self.make_private(&stage.join("postgres"))?;
         self.make_private(&stage.join(&folder))?;
         let place = stage.join(&folder);
-        let found = self.ask(name, &psql(&["-d", "postgres", "-c", DATABASES]), &place)?;
+        let found = self.ask(
+            name,
+            &psql(&["-d", "postgres", "--command", DATABASES]),
+            &place,
+        )?;
         let mut cluster = Cluster {
             container: name.to_owned(),
             major: postgres.major,
@@ -113,7 +117,7 @@ impl Backups<'_> {
         database: &str,
         place: &Path,
     ) -> Result<u64, BackupError> {
-        let said = self.ask(name, &psql(&["-d", database, "-c", ROWS]), place)?;
+        let said = self.ask(name, &psql(&["-d", database, "--command", ROWS]), place)?;
         said.trim().parse().map_err(|_| {
             BackupError::refused(
                 format!("{name} does not say how many rows {database} has"),
@@ -307,7 +311,11 @@ impl Backups<'_> {
         }
         let program = words.first().copied().unwrap_or_default();
         Err(BackupError::refused(
-            format!("{name}: {program}: {}", plain(&outcome.stderr)),
+            format!(
+                "{name}: {program} ended with {}: {}",
+                outcome.code,
+                plain(&outcome.stderr)
+            ),
             "`sudo tavernctl check` says whether it is well; of a backup: `sudo tavernctl backup list` shows the others",
         ))
     }

@@ -8,11 +8,14 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::BackupError;
-use crate::host::{Invocation, Outcome, Processes};
+use crate::host::{HostError, Invocation, Outcome, Processes};
 use crate::stack::Retention;
 
 /// Asking for a list or a key.
 const SHORT: Duration = Duration::from_secs(600);
+
+/// Opening the door. A store that refuses or is away is asked again for a quarter of an hour by restic itself.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// Carrying data.
 const LONG: Duration = Duration::from_secs(12 * 3600);
@@ -159,12 +162,26 @@ impl Restic<'_> {
     }
 
     fn door(&self) -> Result<Door, BackupError> {
-        let outcome = self.try_run(&["cat", "config"], SHORT)?;
+        let outcome = match self.try_run(&["cat", "config"], ANSWER) {
+            Err(BackupError::Host(HostError::Timeout { tail, .. })) => {
+                return Err(BackupError::refused(
+                    format!("{} does not open: {}", self.repository, last_words(&tail)),
+                    "is the store in `[backup]` there, and is the access in its `credentials` right?",
+                ));
+            }
+            outcome => outcome?,
+        };
         let said = outcome.stderr.to_ascii_lowercase();
+        let is_refused = ["denied", "signature", "forbidden", "access key"]
+            .iter()
+            .any(|word| said.contains(word));
         Ok(if outcome.success() {
             Door::Open
         } else if said.contains("wrong password") || said.contains("no key found") {
             Door::WrongKey
+        } else if is_refused {
+            // It asks whether there is one then, too.
+            return Err(self.failed("cat config", &outcome));
         } else if said.contains("is there a repository") || said.contains("does not exist") {
             Door::Absent
         } else {

@@ -220,6 +220,21 @@ fn nothing_is_saved_while_a_restore_is_cut_off() {
     assert!(!bench.was_asked(""));
 }
 
+/// bug: a store that refused the access had no repository, by restic's own question, and another was to be made.
+#[test]
+fn a_store_that_refuses_is_not_an_empty_one() {
+    for refusal in [
+        "Fatal: unable to open config file: Stat: Access Denied.\nIs there a repository at the following location?\ns3:x\n",
+        "Fatal: unable to open config file: client.GetObject: The request signature we calculated does not match\n\
+         Is there a repository at the following location?\n",
+    ] {
+        let bench = Bench::new(&[("cat config", 1, "", refusal)]);
+        let error = bench.save().unwrap_err().to_string();
+        assert!(error.contains("unable to open config file: "), "{error}");
+        assert!(!bench.was_asked("init") && !bench.was_asked("backup --json"));
+    }
+}
+
 /// bug: what could never be swapped for a backup was saved, and called good.
 #[test]
 fn a_mount_point_is_not_saved() {

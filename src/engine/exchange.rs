@@ -259,7 +259,24 @@ impl Engine<'_> {
         Ok(Some(Recovered::Undone { what }))
     }
 
+    /// Removes the containers in which a killed drill or restore had its data.
+    ///
+    /// # Errors
+    /// When one stays.
+    pub fn end_throw_aways(&self) -> Result<(), EngineError> {
+        // Without an engine there is none that runs.
+        for (name, label) in self.host.docker.containers().unwrap_or_default() {
+            let is_drill = label.is_some_and(|label| label.ends_with(".drill"));
+            if is_drill && name.starts_with("tavern-drill-") {
+                self.host.docker.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+
     fn undo_exchange(&self, note: &Note) -> Result<(), EngineError> {
+        // It may be writing to what is to go.
+        self.end_throw_aways()?;
         let files = &self.host.files;
         for container in &note.containers {
             self.host.docker.stop(container)?;

@@ -35,7 +35,7 @@ pub enum HostError {
         tail: String,
     },
     /// A program that did not end.
-    #[error("`{program} {args}` was still running after {} s and was ended", limit.as_secs())]
+    #[error("`{program} {args}` was still running after {} s and was ended{}{tail}", limit.as_secs(), if tail.is_empty() { "" } else { ": " })]
     Timeout {
         /// The program.
         program: String,
@@ -43,6 +43,8 @@ pub enum HostError {
         args: String,
         /// The bound.
         limit: Duration,
+        /// The end of what it complained of until then.
+        tail: String,
     },
     /// The Docker engine.
     #[error("docker: {message}")]

@@ -237,10 +237,13 @@ impl Processes for RealProcesses {
             if let Some(group) = group {
                 let _ = killpg(group, Signal::SIGKILL);
             }
+            // What it said by then may be why.
+            let said = ended.recv_timeout(Duration::from_secs(1));
             return Err(HostError::Timeout {
                 program: invocation.program.to_owned(),
                 args: invocation.args.join(" "),
                 limit: invocation.limit,
+                tail: said.map_or(String::new(), |(_, _, complaints)| tail(&complaints)),
             });
         };
         let status = status.map_err(|source| HostError::Spawn {
@@ -289,6 +292,21 @@ mod tests {
             RealProcesses.run(&invocation),
             Err(HostError::Timeout { .. })
         ));
+    }
+
+    /// bug: what a program said again and again until it was ended was lost.
+    #[test]
+    fn what_a_hanging_program_complained_of_is_told() {
+        let words = [
+            "-e",
+            "$| = 1; print STDERR \"away, and tried again\\n\"; sleep 60",
+        ];
+        let invocation = Invocation::new("perl", &words).limit(Duration::from_secs(2));
+        let error = RealProcesses.run(&invocation).unwrap_err().to_string();
+        assert!(
+            error.ends_with("was ended: away, and tried again"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -102,6 +102,12 @@ fn who_guesses_at_the_door_is_named(host: &Host) {
         let is_there = status.contains("Found      ssh: 198.51.100.2 failed ");
         is_there.then_some(()).ok_or(status)
     });
+    // Each of them once: what sshd says of a try beside that is none.
+    let said = host.ok("journalctl --sync; journalctl -u ssh -o cat --no-pager | grep -cE '^(Failed password|drop connection)'");
+    host.wait("all of them to be counted", SOON, || {
+        let seen = report(host)["failed_logins"].to_string();
+        (seen == said.trim()).then_some(()).ok_or(seen)
+    });
     let journal = report(host);
     assert!(!journal.to_string().contains("203.0.113.66"), "{journal}");
 }

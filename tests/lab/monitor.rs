@@ -116,9 +116,10 @@ fn the_logs_are_watched(host: &Host) {
     who_guesses_is_named(host);
     no_line_is_lost_over_a_rotation(host);
     hostile_lines_move_nothing(host);
+    a_killed_monitor_comes_back(host);
+    // An address comes with it, which the certificate would have to cover.
     journal::is_read(host);
     its_reader_is_small(host);
-    a_killed_monitor_comes_back(host);
     it_is_given_back(host);
 }
 

@@ -181,7 +181,7 @@ fn nothing_is_left(host: &Host) {
     );
 }
 
-/// By somebody who has the key, and makes the manifest fit: the dump itself is tried before anything is touched.
+/// By somebody who has the key, and makes the manifest fit, on a host that has no note of its own which is the newest: the dump itself is tried before anything is touched.
 fn a_damaged_dump_is_refused(host: &Host) {
     host.ok(
         "cp -a /srv/backup /srv/sound; export RESTIC_PASSWORD_FILE=/etc/tavern/credentials/counter/backup-key; \
@@ -190,7 +190,7 @@ fn a_damaged_dump_is_refused(host: &Host) {
          cd $s; for f in postgres/orders/*.dump; do a=$(sha256sum $f | cut -c-64); \
          printf 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' | dd of=$f bs=1 seek=400 conv=notrunc status=none; \
          sed -i s/$a/$(sha256sum $f | cut -c-64)/ manifest.json; done; cd /; \
-         $r backup --host counter --tag tavern $s /var/www/counter; rm -r $s",
+         $r backup --host counter --tag tavern $s /var/www/counter; rm -r $s /var/lib/tavern/backup/counter.json",
     );
     let state = || {
         let id = host.ok("docker inspect -f '{{.Id}} {{.State.StartedAt}}' orders");

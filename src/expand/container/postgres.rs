@@ -65,10 +65,10 @@ pub fn container(
         name: name.to_owned(),
         stack: stack.name.to_string(),
         image: container.image.clone(),
-        command: ["postgres".to_owned(), "-c".to_owned()]
-            .into_iter()
-            .chain([format!("config_file={PLACE}/postgresql.conf")])
-            .collect(),
+        command: vec![
+            "postgres".to_owned(),
+            format!("--config_file={PLACE}/postgresql.conf"),
+        ],
         uid: postgres.uid,
         group: group(container),
         mounts: vec![
@@ -96,7 +96,7 @@ pub fn container(
             .map(|(name, value)| (name.to_owned(), value)),
         ),
         probe: Probe {
-            argv: psql(&["-d", "postgres", "-c", IS_FIRST]),
+            argv: psql(&["-d", "postgres", "--command", IS_FIRST]),
             says: None,
         },
         settle: psql(&["-d", "postgres", "-f", &format!("{PLACE}/role.sql")]),
@@ -207,4 +207,117 @@ fn own(directory: &Path) -> Resource {
         owner: Owner::root(),
         keep: Keep::Managed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::Content;
+    use crate::stack::parse;
+
+    fn wanted(image: &str) -> (Stack, Vec<Desired>) {
+        let text = format!(
+            "name = \"shop\"\nhosts = [\"*\"]\n[tls]\nissuer = \"self-signed\"\n[[site]]\npath = \"/\"\nstatic = \"main\"\n\
+             [container.db]\nkind = \"postgres\"\nimage = \"postgres:{image}\"\n"
+        );
+        let stack = parse(Path::new("shop.toml"), text.as_bytes()).unwrap();
+        let one = &stack.containers[0];
+        let postgres = one.postgres.as_ref().unwrap();
+        let desired = resources(&stack, one, postgres, &Layout::system()).unwrap();
+        (stack, desired)
+    }
+
+    fn made(desired: &[Desired]) -> &resource::Container {
+        let mut all = desired.iter();
+        all.find_map(|one| match &one.resource {
+            Resource::Container(container) => Some(container),
+            _ => None,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn the_volume_is_where_the_image_of_that_version_has_its_data() {
+        for (image, uid, target, data) in [
+            (
+                "15-alpine",
+                70,
+                "/var/lib/postgresql/data",
+                "/var/lib/postgresql/data",
+            ),
+            (
+                "17",
+                999,
+                "/var/lib/postgresql/data",
+                "/var/lib/postgresql/data",
+            ),
+            (
+                "18-alpine",
+                70,
+                "/var/lib/postgresql",
+                "/var/lib/postgresql/18/docker",
+            ),
+        ] {
+            let (_, desired) = wanted(image);
+            let container = made(&desired);
+            assert_eq!(container.uid, uid, "{image}");
+            assert_eq!(container.environment["PGDATA"], data, "{image}");
+            let volume = Mount::Volume {
+                name: "shop-db-data".into(),
+                target: target.into(),
+            };
+            assert!(container.mounts.contains(&volume), "{container:?}");
+        }
+    }
+
+    /// Row 96, and what only its socket leads to.
+    #[test]
+    fn a_postgres_has_no_network_no_way_in_but_its_socket_and_no_secret_in_the_open() {
+        let (stack, desired) = wanted("15-alpine");
+        let container = made(&desired);
+        assert_eq!(container.network, Network::None);
+        assert_eq!(
+            container.environment["POSTGRES_PASSWORD_FILE"],
+            "/etc/postgresql/password"
+        );
+        assert!(!container.environment.contains_key("POSTGRES_PASSWORD"));
+        let text = |name: &str| {
+            desired
+                .iter()
+                .find_map(|one| match &one.resource {
+                    Resource::File(file) if file.path.ends_with(name) => Some(file.clone()),
+                    _ => None,
+                })
+                .unwrap()
+        };
+        let Content::Text(rules) = text("pg_hba.conf").content else {
+            panic!("no text");
+        };
+        let rules: Vec<_> = rules
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .collect();
+        assert_eq!(
+            rules,
+            ["local all postgres peer", "local all all scram-sha-256"]
+        );
+        let Content::Text(settings) = text("postgresql.conf").content else {
+            panic!("no text");
+        };
+        assert!(settings.contains("listen_addresses = ''\n"), "{settings}");
+        for file in [text("password"), text("role.sql")] {
+            assert_eq!(
+                (file.mode, file.owner.group),
+                (Mode(0o640), "tavern-shop-db".into())
+            );
+        }
+        let secret = Layout::system().credential(&stack.name, "postgres-password");
+        let has = |one: &Desired| one.resource.path() == Some(&secret);
+        // What follows a new password: the copy, and what the server is told.
+        let restarts = desired
+            .iter()
+            .find(|one| has(one))
+            .map(|one| one.restarts.len());
+        assert_eq!(restarts, Some(2));
+    }
 }

@@ -27,7 +27,7 @@ impl Machine {
                 "aof_enabled:1\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n\
                  aof_last_bgrewrite_status:ok\r\n",
             ),
-            ["psql", .., "-c", _] => outcome("1\n"),
+            ["psql", .., "--command", _] => outcome("1\n"),
             ["wget", ..] => outcome(""),
             ["redis-cli", "-e", "ACL", "LOAD"] | ["psql", .., "-f", "/etc/postgresql/role.sql"] => {
                 self.effect(format!("docker exec {name} {}", argv.join(" ")))?;
