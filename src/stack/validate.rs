@@ -114,12 +114,8 @@ impl Validation<'_> {
         let limits = self.limits(raw.limits, Limits::default())?;
         let error_pages = self.error_pages(raw.error_pages)?;
         let (monitor, journal) = self.stacks_rules(raw.monitor)?;
-        let sites = self.sites(
-            raw.site,
-            &raw.hosts,
-            (&apps, &containers),
-            (limits, monitor),
-        )?;
+        let behind = (apps.as_slice(), containers.as_slice());
+        let sites = self.sites(raw.site, &raw.hosts, behind, (limits, monitor))?;
         let proxy = self.proxy(raw.proxy)?;
         let alert = self.alert(raw.alert)?;
         let tls = match raw.tls.checked(&raw.hosts) {
