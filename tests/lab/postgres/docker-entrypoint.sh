@@ -34,7 +34,7 @@ if [ "$1" = postgres ]; then
     if [ "$user" = 0 ]; then
         find "$PGDATA" \! -user postgres -exec chown postgres '{}' +
         find /var/run/postgresql \! -user postgres -exec chown postgres '{}' +
-        exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$BASH_SOURCE" "$@"
+        exec setpriv --reuid=postgres --regid=postgres --init-groups -- "${BASH_SOURCE[0]}" "$@"
     fi
     if [ ! -s "$PGDATA/PG_VERSION" ]; then
         file_env POSTGRES_PASSWORD
@@ -57,7 +57,10 @@ if [ "$1" = postgres ]; then
         fi
         for file in /docker-entrypoint-initdb.d/*; do
             case "$file" in
-                *.sh) if [ -x "$file" ]; then "$file"; else . "$file"; fi ;;
+                *.sh)
+                    # shellcheck source=/dev/null
+                    if [ -x "$file" ]; then "$file"; else . "$file"; fi
+                    ;;
                 *.sql) psql_run --dbname "$POSTGRES_DB" -f "$file" ;;
             esac
         done
