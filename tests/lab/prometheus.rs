@@ -172,7 +172,7 @@ tests:
     input_series:
       - { series: 'tavern_host_disk_free_bytes{path="/"}', values: '50x20' }
       - { series: 'tavern_host_disk_total_bytes{path="/"}', values: '1000x20' }
-      - { series: 'tavern_backup_age_seconds{stack="s"}', values: '172800 172801' }
+      - { series: 'tavern_backup_age_seconds{stack="s"}', values: '691200 691201' }
       - { series: 'tavern_certificate_expiry_seconds{stack="s"}', values: '86400 86399' }
       - { series: 'tavern_container_up{stack="s",container="c"}', values: '0x20' }
     alert_rule_test:
@@ -186,7 +186,7 @@ tests:
         alertname: BackupTooOld
         exp_alerts:
           - exp_labels: { severity: critical, stack: s }
-            exp_annotations: { summary: "The newest backup of s is 2d 0h 0m 1s old" }
+            exp_annotations: { summary: "The newest backup of s is 8d 0h 0m 1s old" }
       - eval_time: 1m
         alertname: CertificateExpires
         exp_alerts:
