@@ -18,6 +18,8 @@ mod authority;
 mod backup;
 #[path = "lab/backup_places.rs"]
 mod backup_places;
+#[path = "lab/backup_s3.rs"]
+mod backup_s3;
 #[path = "lab/bare.rs"]
 mod bare;
 #[path = "lab/certificates.rs"]

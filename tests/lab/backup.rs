@@ -1,5 +1,7 @@
 //! Backups on real hosts: made, tried, carried to another host, refused when anything is wrong with them.
 
+use std::time::Duration;
+
 use crate::site::{
     STACK, count, edit, exits, host_with_binary, installed, manifest, password, same, status,
     token, wait_until_healthy,
@@ -284,7 +286,7 @@ fn a_full_target(host: &Host) {
     exits(&host.sh("tavernctl check"), 0);
 }
 
-/// Killed while it is swapped in, the host is as it was after `recover`.
+/// Killed while it is swapped in, the host is as it was after its next boot.
 fn a_kill_in_the_middle(host: &Host, session: &str) {
     let visits = count(host, session);
     host.ok("echo newer >/var/www/counter/open/newer.html");
@@ -299,7 +301,14 @@ fn a_kill_in_the_middle(host: &Host, session: &str) {
         assert!(refused.stderr.contains("did not end"), "{refused}");
         let check = host.sh("tavernctl check --json");
         assert!(check.stdout.contains("was cut off"), "{check}");
-        host.ok("tavernctl recover");
+        // As after a power cut: nobody says anything to it.
+        host.reboot();
+        let recovered =
+            "test ! -e /var/lib/tavern/exchange.json && journalctl --no-pager -u tavern-recover";
+        host.wait("tavern-recover at boot", Duration::from_secs(180), || {
+            let said = host.sh(recovered);
+            said.success().then_some(()).ok_or(said.to_string())
+        });
         wait_until_healthy(host, "the host after recover");
         assert_eq!(count(host, session), visits + 1);
         assert_eq!(host.read("/var/www/counter/open/newer.html"), "newer\n");
