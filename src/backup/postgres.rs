@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::layout::LaidOut;
 use super::manifest::{Cluster, Dump, Manifest};
 use super::{BackupError, Backups};
-use crate::expand::postgres::{PLACE, RUN, container, data, psql};
+use crate::expand::postgres::{PLACE, RUN, container, data, login, psql};
 use crate::host::{ContainerSpec, Invocation};
 use crate::mint;
 use crate::model::Mode;
@@ -19,12 +19,13 @@ const COMING_UP: Duration = Duration::from_secs(300);
 /// Where the dumps are seen in a throw-away container.
 const DUMPS: &str = "/dumps";
 
-const DATABASES: &str = "SELECT datname, pg_database_size(oid) FROM pg_database \
+const DATABASES: &str = "SELECT datname, pg_catalog.pg_database_size(oid) FROM pg_catalog.pg_database \
                          WHERE datallowconn AND NOT datistemplate ORDER BY datname";
 
-/// Rows of all tables, each counted.
-const ROWS: &str = "SELECT coalesce(sum((xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %I.%I', \
-                    schemaname, tablename), false, true, '')))[1]::text::bigint), 0) FROM pg_tables \
+/// Rows of all tables, each counted. All by its full name: the superuser asks, in a database that another owns.
+const ROWS: &str = "SELECT coalesce(pg_catalog.sum((pg_catalog.xpath('/row/n/text()', pg_catalog.query_to_xml(\
+                    pg_catalog.format('SELECT pg_catalog.count(*) AS n FROM %I.%I', schemaname, tablename), \
+                    false, true, '')))[1]::pg_catalog.text::pg_catalog.int8), 0) FROM pg_catalog.pg_tables \
                     WHERE schemaname <> 'information_schema' AND schemaname NOT LIKE 'pg\\_%'";
 
 /// Whether it can be named to any program without being taken for something else.
@@ -49,11 +50,7 @@ impl Backups<'_> {
         self.make_private(&stage.join("postgres"))?;
         self.make_private(&stage.join(&folder))?;
         let place = stage.join(&folder);
-        let found = self.ask(
-            name,
-            &psql(&["-d", "postgres", "--command", DATABASES]),
-            &place,
-        )?;
+        let found = self.ask(name, &psql("postgres", &["--command", DATABASES]), &place)?;
         let mut cluster = Cluster {
             container: name.to_owned(),
             major: postgres.major,
@@ -80,7 +77,14 @@ impl Backups<'_> {
             let file = format!("{folder}/{number}.dump");
             let before = self.rows(name, database, &place)?;
             let dump = words(&[
-                "pg_dump", "-h", RUN, "-U", "postgres", "-Fc", "-d", database,
+                "pg_dump",
+                "-h",
+                RUN,
+                "-U",
+                "postgres",
+                "-Fc",
+                "-d",
+                &login(database),
             ]);
             self.carry_out(name, &dump, &stage.join(&file))?;
             let after = self.rows(name, database, &place)?;
@@ -94,7 +98,16 @@ impl Backups<'_> {
                 most: before.max(after),
             });
         }
-        let roles = words(&["pg_dumpall", "-h", RUN, "-U", "postgres", "--roles-only"]);
+        let roles = words(&[
+            "pg_dumpall",
+            "-h",
+            RUN,
+            "-U",
+            "postgres",
+            "-d",
+            &login("postgres"),
+            "--roles-only",
+        ]);
         let roles = self.ask(name, &roles, &place)?;
         // The superuser is there wherever this is loaded.
         let lines = roles
@@ -117,7 +130,7 @@ impl Backups<'_> {
         database: &str,
         place: &Path,
     ) -> Result<u64, BackupError> {
-        let said = self.ask(name, &psql(&["-d", database, "--command", ROWS]), place)?;
+        let said = self.ask(name, &psql(database, &["--command", ROWS]), place)?;
         said.trim().parse().map_err(|_| {
             BackupError::refused(
                 format!("{name} does not say how many rows {database} has"),
@@ -244,7 +257,7 @@ impl Backups<'_> {
         probe: &[String],
     ) -> Result<u64, BackupError> {
         self.is_up(name, probe)?;
-        let roles = psql(&["-d", "postgres", "-f", &format!("{DUMPS}/0")]);
+        let roles = psql("postgres", &["-f", &format!("{DUMPS}/0")]);
         self.ask(name, &roles, place)?;
         let mut sum = 0;
         for (number, dump) in cluster.databases.iter().enumerate() {
@@ -255,7 +268,7 @@ impl Backups<'_> {
             if dump.name != "postgres" {
                 restore.push("--create".to_owned());
             }
-            restore.extend(words(&["-d", "postgres", &file]));
+            restore.extend(words(&["-d", &login("postgres"), &file]));
             self.ask(name, &restore, place)?;
             let rows = self.rows(name, &dump.name, place)?;
             if !(dump.least..=dump.most).contains(&rows) {
