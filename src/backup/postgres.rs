@@ -19,6 +19,10 @@ const COMING_UP: Duration = Duration::from_secs(300);
 /// Where the dumps are seen in a throw-away container.
 const DUMPS: &str = "/dumps";
 
+/// Ends whatever else of ours is at work.
+const END: &str = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+                   WHERE application_name = 'tavernctl' AND usename = 'postgres' AND pid <> pg_catalog.pg_backend_pid()";
+
 /// So many rows are not gone and back within one dump.
 const MANY: u64 = 100;
 
@@ -86,6 +90,9 @@ impl Backups<'_> {
                 "-U",
                 "postgres",
                 "-Fc",
+                "--lock-wait-timeout=60000",
+                // What is the same as last time is found by restic in plain bytes only, which it packs itself.
+                "--compress=0",
                 "-d",
                 &login(database),
             ]);
@@ -327,7 +334,18 @@ impl Backups<'_> {
 
     fn carry_out(&self, name: &str, argv: &[String], to: &Path) -> Result<(), BackupError> {
         let words: Vec<&str> = argv.iter().map(String::as_str).collect();
-        let outcome = self.engine.host.docker.exec_to_file(name, &words, to)?;
+        let (docker, is_stop_wanted) = (&self.engine.host.docker, self.engine.is_stop_wanted);
+        let done = docker.exec_to_file(name, &words, to, is_stop_wanted);
+        if done.is_err() {
+            // The program is still at work. The first error is the one to be told.
+            let end = psql("postgres", &["--command", END]);
+            let end: Vec<&str> = end.iter().map(String::as_str).collect();
+            let _ = docker.exec(name, &end);
+        }
+        if is_stop_wanted() {
+            return Err(BackupError::refused("stopped", "run it again"));
+        }
+        let outcome = done?;
         if outcome.success() {
             return Ok(());
         }
