@@ -62,9 +62,9 @@ pub struct Dump {
     pub name: String,
     /// The file among [`Manifest::files`].
     pub file: String,
-    /// Rows of its tables: at least so many …
+    /// Rows of its tables, counted before and after: the fewer …
     pub least: u64,
-    /// … and at most so many; more than `least` only if some were written meanwhile.
+    /// … and the more. The dump is of a moment between, and may have others.
     pub most: u64,
 }
 

@@ -35,20 +35,11 @@ impl Backups<'_> {
                 Err(error) => self.engine.progress.detail(&error.to_string()),
             }
         }
-        // Its superuser needs no password, and nothing but what uses it changes it.
+        // Their rows were counted in the throw-away one. Here whoever uses them may remove some at once.
         for cluster in &laid.manifest.clusters {
             let place = self.fresh("drill-data")?;
             for dump in &cluster.databases {
-                let rows = self.rows(&cluster.container, &dump.name, &place)?;
-                if rows < dump.least {
-                    return Err(BackupError::refused(
-                        format!(
-                            "{} of {} has {rows} rows, not {}",
-                            dump.name, cluster.container, dump.least
-                        ),
-                        "`sudo tavernctl backup list` shows the other backups",
-                    ));
-                }
+                self.answers(&cluster.container, &dump.name, &place)?;
             }
             self.engine.host.files.remove_tree(&place)?;
         }

@@ -95,6 +95,15 @@ pub struct Made {
     pub unread: Option<String>,
 }
 
+/// What restic says of a file that is not there, in a directory, over SFTP, and in a store.
+const ABSENT: [&str; 5] = [
+    "no such file",
+    "file does not exist",
+    "repository does not exist",
+    "specified key does not exist",
+    "specified bucket does not exist",
+];
+
 /// Whether there is a repository, and whether the key is its.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Door {
@@ -172,17 +181,15 @@ impl Restic<'_> {
             outcome => outcome?,
         };
         let said = outcome.stderr.to_ascii_lowercase();
-        let is_refused = ["denied", "signature", "forbidden", "access key"]
-            .iter()
-            .any(|word| said.contains(word));
+        // It asks whether there is one as well where it was refused, or reached nobody.
+        let is_absent = said
+            .lines()
+            .any(|line| line.contains("config") && ABSENT.iter().any(|words| line.contains(words)));
         Ok(if outcome.success() {
             Door::Open
         } else if said.contains("wrong password") || said.contains("no key found") {
             Door::WrongKey
-        } else if is_refused {
-            // It asks whether there is one then, too.
-            return Err(self.failed("cat config", &outcome));
-        } else if said.contains("is there a repository") || said.contains("does not exist") {
+        } else if is_absent {
             Door::Absent
         } else {
             return Err(self.failed("cat config", &outcome));

@@ -1,4 +1,5 @@
-//! Making a backup: what must be consistent is put together first, under the engine's lock, then restic takes it.
+//! Making a backup: what must be consistent is put together first, then restic takes it. A Postgres gives a dump of
+//! one moment whatever else goes on; all the rest is put together under the engine's lock.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +23,15 @@ const STAGE: &str = "stage";
 
 /// Credentials that are true of a volume of this host, which no backup has: they stay where it is.
 pub(super) const OF_THIS_HOST: [&str; 2] = ["grafana-admin-password", "grafana-secret-key"];
+
+/// What is saved as it lies.
+#[derive(Default)]
+struct Raw {
+    paths: Vec<PathBuf>,
+    /// Containers that stand still until it is saved.
+    stopped: Vec<String>,
+    lock: Option<Lock>,
+}
 
 impl Backups<'_> {
     /// Makes a backup of a stack, forgets the old ones, and notes what became of it.
@@ -94,12 +104,12 @@ impl Backups<'_> {
         }
         restic.unlock()?;
         let stage = self.fresh(STAGE)?;
-        let mut raw = Vec::new();
+        let mut raw = Raw::default();
         let saved = self
             .put_together(stack, kind, &stage, &mut raw)
             .and_then(|manifest| {
                 let mut paths = vec![stage.clone()];
-                paths.extend(raw);
+                paths.extend(raw.paths.iter().cloned());
                 paths.extend(manifest.trees.iter().cloned());
                 progress.begin(&format!(
                     "saving {} files and {} directories",
@@ -112,8 +122,10 @@ impl Backups<'_> {
                 }
                 Ok(made.id)
             });
+        let started = self.start_again(raw);
         let cleared = self.engine.host.files.remove_tree(&stage);
         let id = saved?;
+        started?;
         cleared?;
         Ok(id.chars().take(8).collect())
     }
@@ -123,13 +135,26 @@ impl Backups<'_> {
         stack: &Stack,
         kind: Kind,
         stage: &Path,
-        raw: &mut Vec<PathBuf>,
+        raw: &mut Raw,
     ) -> Result<Manifest, BackupError> {
+        let mut manifest = Manifest::new(&stack.name, self.now());
+        let mut broken = Vec::new();
+        // It may take hours, in which the host is kept as it must be. A password is set anew with what is restored.
+        for container in &stack.containers {
+            if let Some(postgres) = &container.postgres {
+                match self.save_postgres(container, postgres, stage, &mut manifest) {
+                    Err(error) if kind == Kind::Safety && !(self.engine.is_stop_wanted)() => {
+                        self.note_raw(&error);
+                        broken.push(container);
+                    }
+                    saved => saved?,
+                }
+            }
+        }
         // No run of the engine changes a credential meanwhile.
-        let _lock = Lock::wait(&self.engine.layout.lock, PATIENCE)?;
+        let lock = Lock::wait(&self.engine.layout.lock, PATIENCE)?;
         // It may have been a restore that was waited for.
         self.engine.refuse_open_exchange()?;
-        let mut manifest = Manifest::new(&stack.name, self.now());
         for (name, path) in self.small_files(stack)? {
             let Some(bytes) = self.engine.host.files.read(&path)? else {
                 continue;
@@ -138,22 +163,14 @@ impl Backups<'_> {
             manifest.files.insert(name, mint::sha256(&bytes));
         }
         for container in &stack.containers {
-            let saved = match (&container.postgres, container.kind) {
-                (Some(postgres), _) => {
-                    self.save_postgres(container, postgres, stage, &mut manifest)
-                }
-                (None, ContainerKind::Redis) => {
-                    self.save_redis(stack, container, stage, &mut manifest)
-                }
-                (None, _) => Ok(()),
-            };
-            match saved {
+            if container.kind != ContainerKind::Redis {
+                continue;
+            }
+            match self.save_redis(stack, container, stage, &mut manifest) {
                 // A store that is broken is what people restore for: its files are saved as they lie.
                 Err(error) if kind == Kind::Safety => {
-                    self.engine
-                        .progress
-                        .begin(&format!("{error}: its files are saved as they are"));
-                    raw.extend(self.volume(container).ok());
+                    self.note_raw(&error);
+                    raw.paths.extend(self.volume(container).ok());
                 }
                 saved => saved?,
             }
@@ -165,7 +182,8 @@ impl Backups<'_> {
                     self.engine
                         .progress
                         .begin(&format!("{error}: it is saved as it is"));
-                    raw.extend(self.engine.host.files.exists(path).then(|| path.clone()));
+                    raw.paths
+                        .extend(self.engine.host.files.exists(path).then(|| path.clone()));
                 }
                 saved => saved?,
             }
@@ -173,7 +191,38 @@ impl Backups<'_> {
         manifest.trees = self.trees(stack)?;
         let bytes = manifest.to_bytes()?;
         self.lay(stage, "manifest.json", &bytes)?;
+        // Whoever mends the host would start them.
+        raw.lock = (!broken.is_empty()).then_some(lock);
+        for container in broken {
+            self.still(container, raw)?;
+        }
         Ok(manifest)
+    }
+
+    fn note_raw(&self, error: &BackupError) {
+        let text = format!("{error}: its files are saved as they are");
+        self.engine.progress.begin(&text);
+    }
+
+    /// The files of a server that writes are of no one moment, and no server starts on their copy: it stands still
+    /// until they are saved.
+    fn still(&self, container: &Container, raw: &mut Raw) -> Result<(), BackupError> {
+        let docker = &self.engine.host.docker;
+        let name = container.name.as_str();
+        let found = docker.container(name)?;
+        if found.is_some_and(|found| found.running || found.restarting) {
+            raw.stopped.push(name.to_owned());
+            docker.stop(name)?;
+        }
+        raw.paths.extend(self.volume(container).ok());
+        Ok(())
+    }
+
+    fn start_again(&self, raw: Raw) -> Result<(), BackupError> {
+        let docker = &self.engine.host.docker;
+        let starts = raw.stopped.iter().map(|name| docker.start(name));
+        let all: Vec<_> = starts.collect();
+        Ok(all.into_iter().collect::<Result<(), _>>()?)
     }
 
     fn lay(&self, stage: &Path, name: &str, bytes: &[u8]) -> Result<(), BackupError> {

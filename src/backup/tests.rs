@@ -220,13 +220,18 @@ fn nothing_is_saved_while_a_restore_is_cut_off() {
     assert!(!bench.was_asked(""));
 }
 
-/// bug: a store that refused the access had no repository, by restic's own question, and another was to be made.
+/// bug: a store that refused the access, or was away, had no repository, by restic's own question, and another was to be
+/// made.
 #[test]
 fn a_store_that_refuses_is_not_an_empty_one() {
     for refusal in [
         "Fatal: unable to open config file: Stat: Access Denied.\nIs there a repository at the following location?\ns3:x\n",
         "Fatal: unable to open config file: client.GetObject: The request signature we calculated does not match\n\
          Is there a repository at the following location?\n",
+        "Fatal: unable to open config file: Stat: Get \"https://s3.example/b/?location=\": dial tcp 203.0.113.9:443: \
+         connect: connection refused\nIs there a repository at the following location?\ns3:x\n",
+        "Fatal: unable to open config file: Stat: The AWS Access Key Id you provided does not exist in our records.\n\
+         Is there a repository at the following location?\ns3:x\n",
     ] {
         let bench = Bench::new(&[("cat config", 1, "", refusal)]);
         let error = bench.save().unwrap_err().to_string();

@@ -7,7 +7,9 @@ use super::prior::{PathPrior, Prior};
 use super::receipt::Receipt;
 use super::{Engine, EngineError};
 use crate::host::HostError;
-use crate::resource::{Action, Htpasswd, NginxTree, PathState, Resource, Secret, SecretKind, Unit};
+use crate::resource::{
+    Action, Container, Htpasswd, NginxTree, PathState, Resource, Secret, SecretKind, Unit,
+};
 
 impl Engine<'_> {
     /// Undoes the steps of a run that failed, newest first, then starts again what ran before it.
@@ -101,7 +103,9 @@ impl Engine<'_> {
                             .map_err(EngineError::from);
                         note(
                             &record.resource,
-                            again.and_then(|()| self.run_container(old, &Images::of(before))),
+                            again
+                                .and_then(|()| self.run_container(old, &Images::of(before)))
+                                .and_then(|()| self.settle_again(old)),
                         );
                     }
                 }
@@ -118,6 +122,15 @@ impl Engine<'_> {
             note(resource, self.undo_one(resource, prior));
         }
         left
+    }
+
+    /// A server that keeps in its data what it was told was told something else meanwhile.
+    fn settle_again(&self, old: &Container) -> Result<(), EngineError> {
+        if old.settle.is_empty() {
+            return Ok(());
+        }
+        self.wait_until_ready(&old.name, &old.probe)?;
+        self.settle(old)
     }
 
     /// Whatever else is undone, apps run with the key that is on the disk now. The run may have been cut off before

@@ -259,11 +259,19 @@ pub trait Docker: Send + Sync {
     /// When the engine refuses; the program's own exit code is in the outcome.
     fn exec(&self, name: &str, argv: &[&str]) -> Result<Outcome, HostError>;
 
-    /// Runs a program inside a container, and writes what it says to a new file of root's alone, whatever its size.
+    /// Runs a program inside a container, and writes what it says to a new file of root's alone, whatever its size,
+    /// until `is_stop_wanted`.
     ///
     /// # Errors
-    /// When the engine refuses, or the file cannot be written; the program's own exit code is in the outcome.
-    fn exec_to_file(&self, name: &str, argv: &[&str], file: &Path) -> Result<Outcome, HostError>;
+    /// When the engine refuses, the file cannot be written, it was stopped, or the program said nothing for hours; the
+    /// program's own exit code is in the outcome. It may still run then.
+    fn exec_to_file(
+        &self,
+        name: &str,
+        argv: &[&str],
+        file: &Path,
+        is_stop_wanted: &dyn Fn() -> bool,
+    ) -> Result<Outcome, HostError>;
 
     /// Gives each line that a container logs to `line`, until it ends or `line` says false.
     ///

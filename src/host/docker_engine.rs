@@ -339,9 +339,15 @@ impl Docker for RealDocker {
         self.call(|docker| docker_exec::run(docker, name, argv))
     }
 
-    fn exec_to_file(&self, name: &str, argv: &[&str], file: &Path) -> Result<Outcome, HostError> {
+    fn exec_to_file(
+        &self,
+        name: &str,
+        argv: &[&str],
+        file: &Path,
+        is_stop_wanted: &dyn Fn() -> bool,
+    ) -> Result<Outcome, HostError> {
         let (runtime, docker) = self.connection()?;
-        let work = docker_exec::run_to_file(docker, name, argv, file);
+        let work = docker_exec::run_to_file(docker, name, argv, file, is_stop_wanted);
         runtime.block_on(work).map_err(|error| refuse(&error))
     }
 

@@ -1,7 +1,9 @@
 //! Programs run inside a container.
 
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
@@ -12,6 +14,12 @@ use tokio::io::AsyncWriteExt;
 
 use super::Outcome;
 
+/// How often it is asked whether to stop.
+const A_LOOK: Duration = Duration::from_millis(200);
+
+/// How long a program may say nothing: loading a large database is silent work.
+const SILENCE: Duration = Duration::from_secs(12 * 3600);
+
 /// Runs a program to its end.
 pub(super) async fn run(
     docker: bollard::Docker,
@@ -19,7 +27,7 @@ pub(super) async fn run(
     argv: &[&str],
 ) -> Result<Outcome, Error> {
     let mut stdout = Vec::new();
-    let outcome = attach(docker, name, argv, &mut stdout).await?;
+    let outcome = attach(docker, name, argv, &mut stdout, &|| false).await?;
     Ok(Outcome {
         stdout: String::from_utf8_lossy(&stdout).into_owned(),
         ..outcome
@@ -32,11 +40,12 @@ pub(super) async fn run_to_file(
     name: &str,
     argv: &[&str],
     file: &Path,
+    is_stop_wanted: &dyn Fn() -> bool,
 ) -> Result<Outcome, Error> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     let mut file = tokio::fs::File::from_std(options.open(file)?);
-    let outcome = attach(docker, name, argv, &mut file).await?;
+    let outcome = attach(docker, name, argv, &mut file, is_stop_wanted).await?;
     file.sync_all().await?;
     Ok(outcome)
 }
@@ -46,6 +55,7 @@ async fn attach(
     name: &str,
     argv: &[&str],
     stdout: &mut (impl AsyncWriteExt + Unpin),
+    is_stop_wanted: &dyn Fn() -> bool,
 ) -> Result<Outcome, Error> {
     let config = ExecConfig {
         cmd: Some(argv.iter().map(|arg| (*arg).to_owned()).collect()),
@@ -59,12 +69,24 @@ async fn attach(
         .start_exec(&exec.id, None::<StartExecOptions>)
         .await?;
     if let StartExecResults::Attached { mut output, .. } = started {
-        while let Some(part) = output.next().await {
-            match part? {
-                LogOutput::StdErr { message } => {
-                    stderr.push_str(&String::from_utf8_lossy(&message));
+        let mut heard = Instant::now();
+        loop {
+            if is_stop_wanted() {
+                return Err(io::Error::new(ErrorKind::Interrupted, "stopped").into());
+            }
+            match tokio::time::timeout(A_LOOK, output.next()).await {
+                Ok(None) => break,
+                Ok(Some(part)) => {
+                    heard = Instant::now();
+                    match part? {
+                        LogOutput::StdErr { message } => {
+                            stderr.push_str(&String::from_utf8_lossy(&message));
+                        }
+                        part => stdout.write_all(&part.into_bytes()).await?,
+                    }
                 }
-                part => stdout.write_all(&part.into_bytes()).await?,
+                Err(_) if heard.elapsed() > SILENCE => return Err(Error::RequestTimeoutError),
+                Err(_) => {}
             }
         }
     }

@@ -216,7 +216,13 @@ impl Docker for Closed {
         Err(closed())
     }
 
-    fn exec_to_file(&self, _: &str, _: &[&str], _: &Path) -> Result<Outcome, HostError> {
+    fn exec_to_file(
+        &self,
+        _: &str,
+        _: &[&str],
+        _: &Path,
+        _: &dyn Fn() -> bool,
+    ) -> Result<Outcome, HostError> {
         Err(closed())
     }
 

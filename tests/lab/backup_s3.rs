@@ -130,6 +130,9 @@ fn debian_12_backups_in_an_s3_store() {
     host.ok("test -e /var/www/counter/open/new.html");
     access(&host, "S3RVER");
     exits(&host.sh("tavernctl backup now"), 0);
+    // The trial that was refused has failed, until another one has not.
+    exits(&host.sh("tavernctl check"), 2);
+    exits(&host.sh("tavernctl backup verify"), 0);
     exits(&host.sh("tavernctl check"), 0);
 
     // Away: said, and nothing hangs.

@@ -67,6 +67,7 @@ fn keeps(image: Image, name: &str) {
     the_role_is_no_superuser(&host);
     nothing_secret_is_in_the_open(&host);
     it_is_kept(&host);
+    its_owner_gains_nothing_by_a_backup(&host);
     it_is_saved_and_restored(&host);
     a_damaged_dump_is_refused(&host);
     a_new_password_is_really_one(&host);
@@ -130,6 +131,26 @@ fn it_is_kept(host: &Host) {
     wait_until_healthy(host, "the host after its Postgres was killed and removed");
     exits(&host.sh("tavernctl plan"), 0);
     assert!(host.ok("docker ps").contains("foreign"));
+}
+
+/// bug: the superuser counted rows with a function of whoever owned the database, and within his time limit.
+fn its_owner_gains_nothing_by_a_backup(host: &Host) {
+    ask(
+        host,
+        "CREATE FUNCTION public.format(text, name, name) RETURNS text LANGUAGE plpgsql AS \\$\\$ BEGIN \
+         EXECUTE 'ALTER ROLE clerk SUPERUSER'; RETURN 'SELECT 1 AS n'; END \\$\\$",
+    );
+    ask(
+        host,
+        "ALTER DATABASE shop SET search_path = public, pg_catalog; ALTER DATABASE shop SET role = 'clerk'; \
+         ALTER DATABASE shop SET statement_timeout = '1ms'; \
+         ALTER DATABASE shop SET default_transaction_read_only = on",
+    );
+    host.ok("tavernctl backup now && tavernctl backup verify");
+    let may = host.ok("docker exec orders psql -U postgres -Atc \"SELECT rolsuper FROM pg_roles WHERE rolname = 'clerk'\"");
+    assert_eq!(may.trim(), "f");
+    host.ok("docker exec orders psql -U postgres -c 'ALTER DATABASE shop RESET ALL'");
+    ask(host, "DROP FUNCTION public.format(text, name, name)");
 }
 
 fn it_is_saved_and_restored(host: &Host) {

@@ -24,13 +24,21 @@ const DIVIDED: u32 = 18;
 
 /// Whether it is the server that was asked for: while the data is made, the image runs another one at the same
 /// socket, but not as the container's first process.
-const IS_FIRST: &str =
-    "SELECT 1 / (split_part(pg_read_file('postmaster.pid'), E'\\n', 1) = '1')::int";
+const IS_FIRST: &str = "SELECT 1 / (pg_catalog.split_part(pg_catalog.pg_read_file('postmaster.pid'), E'\\n', 1) = '1')::int";
+
+/// A database as its superuser opens it. Whoever owns it may have given it settings (`ALTER DATABASE … SET`), and
+/// functions of the names that we call: these settings win over those, and nothing of theirs is found.
+pub fn login(database: &str) -> String {
+    format!(
+        "dbname={database} application_name=tavernctl options='-c role=none -c search_path=pg_catalog \
+         -c statement_timeout=0 -c lock_timeout=60s -c default_transaction_read_only=off'"
+    )
+}
 
 /// What `psql` is given in the container to do as its superuser, whatever the image's user has configured.
-pub fn psql(rest: &[&str]) -> Vec<String> {
+pub fn psql(database: &str, rest: &[&str]) -> Vec<String> {
     let begin = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"];
-    let login = ["-h", RUN, "-U", "postgres"];
+    let login = ["-h", RUN, "-U", "postgres", "-d", &login(database)];
     begin
         .iter()
         .chain(&login)
@@ -96,10 +104,10 @@ pub fn container(
             .map(|(name, value)| (name.to_owned(), value)),
         ),
         probe: Probe {
-            argv: psql(&["-d", "postgres", "--command", IS_FIRST]),
+            argv: psql("postgres", &["--command", IS_FIRST]),
             says: None,
         },
-        settle: psql(&["-d", "postgres", "-f", &format!("{PLACE}/role.sql")]),
+        settle: psql("postgres", &["-f", &format!("{PLACE}/role.sql")]),
     }
 }
 
@@ -268,6 +276,21 @@ mod tests {
             };
             assert!(container.mounts.contains(&volume), "{container:?}");
         }
+    }
+
+    /// bug: whoever owned the database made a `format` of his own, and the superuser called it.
+    #[test]
+    fn the_superuser_calls_nothing_that_the_owner_of_a_database_made() {
+        let (_, desired) = wanted("15-alpine");
+        let container = made(&desired);
+        for argv in [&container.probe.argv, &container.settle] {
+            let at = argv.iter().position(|word| word == "-d").unwrap();
+            assert_eq!(argv[at + 1], login("postgres"));
+        }
+        for setting in ["search_path=pg_catalog", "role=none", "statement_timeout=0"] {
+            assert!(login("shop").contains(&format!("-c {setting}")));
+        }
+        assert!(!login("shop").contains('\n'));
     }
 
     /// Row 96, and what only its socket leads to.

@@ -409,7 +409,13 @@ impl Docker for MemoryHost {
         machine.carry_out(name, argv)
     }
 
-    fn exec_to_file(&self, name: &str, argv: &[&str], file: &Path) -> Result<Outcome, HostError> {
+    fn exec_to_file(
+        &self,
+        name: &str,
+        argv: &[&str],
+        file: &Path,
+        _: &dyn Fn() -> bool,
+    ) -> Result<Outcome, HostError> {
         let outcome = self.exec(name, argv)?;
         let mut machine = self.machine();
         machine.effect(format!("write {}", file.display()))?;
