@@ -222,7 +222,7 @@ impl Backups<'_> {
         Ok(all.into_iter().collect::<Result<(), _>>()?)
     }
 
-    fn lay(&self, stage: &Path, name: &str, bytes: &[u8]) -> Result<(), BackupError> {
+    pub(super) fn lay(&self, stage: &Path, name: &str, bytes: &[u8]) -> Result<(), BackupError> {
         let files = &self.engine.host.files;
         let path = stage.join(name);
         if let Some(parent) = path.parent() {
