@@ -11,6 +11,7 @@ use super::count::Counted;
 use super::journal::Priority;
 use super::layout::LaidOut;
 use super::newest::newest;
+use super::save::OF_THIS_HOST;
 use super::{BackupError, Backups, Kind, Restic, Snapshot};
 use crate::engine::{EngineError, Exchange, Installed, Lock, Place};
 use crate::host::Invocation;
@@ -247,7 +248,7 @@ impl<'a> Backups<'a> {
         for store in &laid.manifest.stores {
             if let Some(container) = laid.container(&store.container) {
                 places.push(Place {
-                    path: self.volume(container)?.join(DATA),
+                    path: self.own_volume(container)?.join(DATA),
                     contained: true,
                 });
             }
@@ -255,7 +256,7 @@ impl<'a> Backups<'a> {
         for cluster in &laid.manifest.clusters {
             if let Some(container) = laid.container(&cluster.container) {
                 places.push(Place {
-                    path: self.volume(container)?,
+                    path: self.own_volume(container)?,
                     contained: true,
                 });
             }
@@ -336,10 +337,14 @@ impl<'a> Backups<'a> {
             }
         }
         write("backup-key", &restorable.key)?;
-        if let Some(Target::S3 { credentials, .. }) = stack.backup.as_ref().map(|b| &b.to)
-            && let Some(bytes) = files.read(&live.join(credentials.as_str()))?
-        {
-            write(credentials.as_str(), &bytes)?;
+        let mut kept = OF_THIS_HOST.to_vec();
+        if let Some(Target::S3 { credentials, .. }) = stack.backup.as_ref().map(|b| &b.to) {
+            kept.push(credentials.as_str());
+        }
+        for name in kept {
+            if let Some(bytes) = files.read(&live.join(name))? {
+                write(name, &bytes)?;
+            }
         }
         Ok(())
     }

@@ -30,6 +30,9 @@ struct Raw {
     lock: Option<Lock>,
 }
 
+/// Credentials that are true of a volume of this host, which no backup has: they stay where it is.
+pub(super) const OF_THIS_HOST: [&str; 2] = ["grafana-admin-password", "grafana-secret-key"];
+
 impl Backups<'_> {
     /// Makes a backup of a stack, forgets the old ones, and notes what became of it.
     ///
@@ -232,12 +235,13 @@ impl Backups<'_> {
     }
 
     /// Declarations, credentials and password files, by their names in the backup. Never the backups' own key.
-    fn small_files(&self, stack: &Stack) -> Result<Vec<(String, PathBuf)>, BackupError> {
+    pub(super) fn small_files(&self, stack: &Stack) -> Result<Vec<(String, PathBuf)>, BackupError> {
         let layout = &self.engine.layout;
         let files = &self.engine.host.files;
         let name = &stack.name;
         let mut found = vec![(format!("etc/stacks/{name}.toml"), layout.stack_file(name))];
         let mut left_out = vec![layout.backup_key(name)];
+        left_out.extend(OF_THIS_HOST.map(|one| layout.credential(name, one)));
         if let Some(Target::S3 { credentials, .. }) = stack.backup.as_ref().map(|b| &b.to) {
             left_out.push(layout.credential(name, credentials.as_str()));
         }
@@ -371,6 +375,25 @@ impl Backups<'_> {
         let name = container.name.as_str();
         let socket = layout.container_run(name).join("redis.sock");
         Session::open(name, &socket, BACKUP_USER, password)
+    }
+
+    /// Its data volume, where a swap of names changes what the container sees: not below what a driver mounts there as
+    /// it starts.
+    pub(super) fn own_volume(&self, container: &Container) -> Result<PathBuf, BackupError> {
+        let name = &container.volume;
+        let found = self.engine.host.docker.volume(name)?;
+        if found.is_some_and(|found| found.is_mounted) {
+            return Err(BackupError::refused(
+                format!(
+                    "the volume {name} is mounted by its driver as its container starts, over what would be restored"
+                ),
+                format!(
+                    "give `[container.{}]` another `volume` in the stack file, and restore into that",
+                    container.role
+                ),
+            ));
+        }
+        self.volume(container)
     }
 
     /// Where a container's data is on this host.

@@ -270,6 +270,45 @@ fn a_mount_point_is_not_saved() {
     whole.save().unwrap();
 }
 
+/// bug: what was restored below a volume that its driver mounts was hidden as its container started.
+#[test]
+fn a_volume_that_its_driver_mounts_is_not_swapped() {
+    let bench = Bench::new(&[]);
+    let stack = parse(Path::new("counter.toml"), crate::stack::DEFAULT.as_bytes()).unwrap();
+    let container = &stack.containers[0];
+    let name = container.volume.clone();
+    let path = Path::new("/var/lib/docker/volumes").join(&name);
+    {
+        let mut machine = bench.memory.machine();
+        machine.tree.plant("/var/run/docker.sock", Node::Socket);
+        machine.volumes.insert(name, None);
+    }
+    let found = bench.with(|backups| backups.own_volume(container));
+    assert_eq!(found.unwrap(), path);
+    bench.memory.machine().mounts.insert(path);
+    let error = bench.with(|backups| backups.own_volume(container));
+    assert!(
+        error
+            .unwrap_err()
+            .to_string()
+            .contains("mounted by its driver")
+    );
+}
+
+/// bug: the password in a file of another host's Grafana took the place of the true one.
+#[test]
+fn what_is_true_of_a_volume_that_is_not_saved_stays_here() {
+    let bench = Bench::new(&[]);
+    for name in ["jwt-key", "grafana-admin-password", "grafana-secret-key"] {
+        let path = format!("/etc/tavern/credentials/web/{name}");
+        let mut machine = bench.memory.machine();
+        machine.tree.plant(&path, Node::file("secret"));
+    }
+    let saved = bench.with(|backups| backups.small_files(&bench.stack).unwrap());
+    let has = |word: &str| saved.iter().any(|(name, _)| name.contains(word));
+    assert!(has("jwt-key") && !has("grafana") && !has("backup-key"));
+}
+
 /// bug: a drill filled the disk that the site is on, and a backup that did not fit was no longer good.
 #[test]
 fn a_drill_that_does_not_fit_is_not_begun() {

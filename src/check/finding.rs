@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::HostError;
 use crate::model::Name;
+use crate::stack::is_not_for_terminals;
 
 /// What a probe found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,10 +56,9 @@ pub fn note(reason: impl Into<String>) -> Judged {
 }
 
 fn judged(verdict: Verdict, reason: impl Into<String>) -> Judged {
-    Judged {
-        verdict,
-        reason: reason.into(),
-    }
+    // Some of it somebody else said: it must not move the terminal.
+    let reason = reason.into().replace(is_not_for_terminals, "\u{fffd}");
+    Judged { verdict, reason }
 }
 
 /// A refusal of the machine: unknown where the caller lacks the right to ask, else unhealthy.
@@ -166,6 +166,13 @@ mod tests {
                 .collect(),
             took_ms: 1,
         }
+    }
+
+    /// bug: what a Prometheus, or whoever answered in its place, called its rules came to root's terminal as it was.
+    #[test]
+    fn what_somebody_said_moves_no_terminal() {
+        let reason = healthy("a\u{1b}[2J\u{202e}b\nc").reason;
+        assert_eq!(reason, "a\u{fffd}[2J\u{fffd}b\nc");
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub struct FoundVolume {
     pub stack: Option<String>,
     /// Where its files are on this host.
     pub path: PathBuf,
+    /// A driver puts something over that place while a container uses it: a disk, a share.
+    pub is_mounted: bool,
 }
 
 /// The Docker engine.

@@ -110,6 +110,7 @@ impl Docker for RealDocker {
         Ok(found.map(|volume| FoundVolume {
             stack: volume.labels.get(LABEL).cloned(),
             path: volume.mountpoint.into(),
+            is_mounted: volume.driver != "local" || !volume.options.is_empty(),
         }))
     }
 

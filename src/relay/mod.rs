@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use sd_notify::NotifyState;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 /// Whoever is slower has left.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
@@ -28,6 +28,8 @@ const HEAD_LIMIT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A Prometheus and a person at a time, not a crowd.
 const AT_ONCE: usize = 16;
+/// Whoever asks again sooner is given the same: a crowd here is no work for `tavernd`.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// A path, and the socket where it is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,27 @@ impl std::str::FromStr for Source {
             }),
             _ => Err("write `/path=/run/….sock`".to_owned()),
         }
+    }
+}
+
+/// A source, and what it said last.
+struct Known {
+    source: Source,
+    last: Mutex<Option<(Instant, Bytes)>>,
+}
+
+impl Known {
+    /// Asked by one at a time.
+    async fn numbers(&self) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+        let mut last = self.last.lock().await;
+        if let Some((at, text)) = last.as_ref()
+            && at.elapsed() < FRESH
+        {
+            return Ok(text.clone());
+        }
+        let text = source::numbers(&self.source.socket).await?;
+        *last = Some((Instant::now(), text.clone()));
+        Ok(text)
     }
 }
 
@@ -75,10 +98,15 @@ pub fn serve(sources: Vec<Source>) -> Result<(), RelayError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(accept(listener, sources.into()))
+    runtime.block_on(accept(listener, sources))
 }
 
-async fn accept(listener: TcpListener, sources: Arc<[Source]>) -> Result<(), RelayError> {
+async fn accept(listener: TcpListener, sources: Vec<Source>) -> Result<(), RelayError> {
+    let known = sources.into_iter().map(|source| Known {
+        source,
+        last: Mutex::default(),
+    });
+    let sources: Arc<[Known]> = known.collect();
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(AT_ONCE));
@@ -124,13 +152,13 @@ async fn keep_alive() {
     }
 }
 
-async fn answer(sources: &[Source], request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(sources: &[Known], request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let is_get = request.method() == Method::GET;
     let mut known = sources.iter();
-    let found = known.find(|one| is_get && one.path == request.uri().path());
+    let found = known.find(|one| is_get && one.source.path == request.uri().path());
     let (status, text) = match found {
         None => (StatusCode::NOT_FOUND, Bytes::from("no such numbers\n")),
-        Some(source) => match source::numbers(&source.socket).await {
+        Some(source) => match source.numbers().await {
             Ok(text) => (StatusCode::OK, text),
             Err(error) => (
                 StatusCode::BAD_GATEWAY,

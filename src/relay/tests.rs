@@ -15,7 +15,7 @@ fn relay(sources: Vec<Source>) -> (tokio::runtime::Runtime, SocketAddr) {
         .enable_all()
         .build()
         .unwrap();
-    runtime.spawn(accept(listener, sources.into()));
+    runtime.spawn(accept(listener, sources));
     (runtime, address)
 }
 
@@ -70,6 +70,9 @@ fn a_known_path_is_asked_anew_and_nothing_else_is() {
         "{answer}"
     );
     assert!(!answer.contains("cookie"), "{answer}");
+    // The source answers once: a second time within moments is not its work.
+    let again = ask(address, "GET /metrics/tavern HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert!(again.ends_with("up 1\n"), "{again}");
     let asked = asked.join().unwrap();
     assert!(asked.starts_with("GET /metrics HTTP/1.1\r\n"), "{asked}");
     for word in ["evil", "forged", "secret"] {

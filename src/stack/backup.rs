@@ -293,8 +293,11 @@ impl RawBackup {
 }
 
 /// Credentials that Tavern makes.
-const OURS: [&str; 5] = [
+const OURS: [&str; 8] = [
     "backup-key",
+    "grafana-admin-password",
+    "grafana-secret-key",
+    "postgres-password",
     "jwt-key",
     "accounts",
     "redis-password",

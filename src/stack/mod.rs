@@ -32,7 +32,7 @@ pub use observer::Observer;
 pub use overlay::{Edit, Overlay};
 pub use postgres::Postgres;
 pub use proxy::Proxy;
-pub use report::StackError;
+pub use report::{StackError, is_not_for_terminals};
 pub use tls::{Acme, Binding, Issuer};
 pub use validate::parse;
 

@@ -102,7 +102,7 @@ fn in_toml_words(message: &str) -> String {
 }
 
 /// What the file has may not move a cursor, nor turn the order of what is read.
-fn is_not_for_terminals(c: char) -> bool {
+pub fn is_not_for_terminals(c: char) -> bool {
     (c.is_control() && c != '\n')
         || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -222,6 +222,9 @@ impl Docker for MemoryHost {
         Ok(found.map(|stack| FoundVolume {
             stack,
             path: Path::new("/var/lib/docker/volumes").join(name),
+            is_mounted: machine
+                .mounts
+                .contains(&Path::new("/var/lib/docker/volumes").join(name)),
         }))
     }
 
