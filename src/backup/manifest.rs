@@ -49,6 +49,9 @@ pub struct Cluster {
     pub major: u32,
     /// The file among [`Manifest::files`] with its roles.
     pub roles: String,
+    /// The one with what `ALTER SYSTEM` wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<String>,
     /// Its databases.
     pub databases: Vec<Dump>,
     /// What they took on the disk.
@@ -69,10 +72,12 @@ pub struct Dump {
 }
 
 impl Cluster {
-    /// Its files: the roles, then each database.
+    /// Its files: the roles, then each database, then the settings.
     pub fn files(&self) -> impl Iterator<Item = &String> {
         let dumps = self.databases.iter().map(|dump| &dump.file);
-        std::iter::once(&self.roles).chain(dumps)
+        std::iter::once(&self.roles)
+            .chain(dumps)
+            .chain(&self.settings)
     }
 }
 
@@ -267,7 +272,11 @@ mod tests {
         assert_eq!(manifest.clusters[0].databases[1].most, 1002);
         let again = String::from_utf8(manifest.to_bytes().unwrap()).unwrap();
         assert_eq!(Manifest::parse(&again, &manifest.stack).unwrap(), manifest);
+        assert_eq!(manifest.clusters[0].settings, None);
         let other = FORM_3.replace("\"roles\": \"postgres/", "\"roles\": \"other/");
+        assert!(refusal(&other, "counter").contains("not in it"));
+        let roles = "\"roles\": ";
+        let other = FORM_3.replace(roles, &format!("\"settings\": \"other/x\", {roles}"));
         assert!(refusal(&other, "counter").contains("not in it"));
         // Taken for a way to another server by whoever is given it.
         let strange = FORM_3.replace("\"name\": \"shop\"", "\"name\": \"host=evil\"");

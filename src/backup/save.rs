@@ -21,9 +21,6 @@ const COPYING: Duration = Duration::from_secs(12 * 3600);
 /// Where it is put together; the same for all stacks, so that a manifest has one place in every backup.
 const STAGE: &str = "stage";
 
-/// Credentials that are true of a volume of this host, which no backup has: they stay where it is.
-pub(super) const OF_THIS_HOST: [&str; 2] = ["grafana-admin-password", "grafana-secret-key"];
-
 /// What is saved as it lies.
 #[derive(Default)]
 struct Raw {
@@ -32,6 +29,9 @@ struct Raw {
     stopped: Vec<String>,
     lock: Option<Lock>,
 }
+
+/// Credentials that are true of a volume of this host, which no backup has: they stay where it is.
+pub(super) const OF_THIS_HOST: [&str; 2] = ["grafana-admin-password", "grafana-secret-key"];
 
 impl Backups<'_> {
     /// Makes a backup of a stack, forgets the old ones, and notes what became of it.
@@ -225,7 +225,7 @@ impl Backups<'_> {
         Ok(all.into_iter().collect::<Result<(), _>>()?)
     }
 
-    fn lay(&self, stage: &Path, name: &str, bytes: &[u8]) -> Result<(), BackupError> {
+    pub(super) fn lay(&self, stage: &Path, name: &str, bytes: &[u8]) -> Result<(), BackupError> {
         let files = &self.engine.host.files;
         let path = stage.join(name);
         if let Some(parent) = path.parent() {

@@ -1,5 +1,7 @@
 //! Backups on a machine in memory, with a restic that answers as the real one was seen to.
 
+mod postgres;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -26,7 +28,7 @@ struct Said {
     asked: Vec<String>,
 }
 
-struct Script(Arc<Mutex<Said>>);
+struct Script(Arc<Mutex<Said>>, MemoryHost);
 
 impl Processes for Script {
     fn run(&self, invocation: &Invocation) -> Result<Outcome, HostError> {
@@ -35,6 +37,8 @@ impl Processes for Script {
         let asked = format!("{} {words}", invocation.program());
         let answer = said.answers.iter().find(|one| asked.contains(one.0));
         let answer = answer.map_or((0, String::new(), ""), |one| (one.1, one.2.clone(), one.3));
+        // In one line with what Docker did.
+        self.1.machine().log.push(asked.clone());
         said.asked.push(asked);
         Ok(Outcome {
             code: answer.0,
@@ -63,9 +67,16 @@ struct Bench {
 
 impl Bench {
     fn new(answers: &[(&'static str, i32, &str, &'static str)]) -> Self {
-        let memory = MemoryHost::bare();
+        Self::of(MemoryHost::bare(), STACK, answers)
+    }
+
+    fn of(
+        memory: MemoryHost,
+        stack: &str,
+        answers: &[(&'static str, i32, &str, &'static str)],
+    ) -> Self {
         for (path, text) in [
-            ("/etc/tavern/stacks/web.toml", STACK),
+            ("/etc/tavern/stacks/web.toml", stack),
             ("/etc/tavern/credentials/web/backup-key", "00"),
             ("/srv/uploads/file", "kept"),
         ] {
@@ -81,7 +92,7 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         Self {
             host: Host {
-                processes: Box::new(Script(Arc::clone(&said))),
+                processes: Box::new(Script(Arc::clone(&said), memory.clone())),
                 ..memory.doors()
             },
             memory,
@@ -90,18 +101,26 @@ impl Bench {
                 lock: directory.path().join("lock"),
                 ..Layout::system()
             },
-            stack: parse(Path::new("web.toml"), STACK.as_bytes()).unwrap(),
+            stack: parse(Path::new("web.toml"), stack.as_bytes()).unwrap(),
             _directory: directory,
         }
     }
 
     fn with<T>(&self, work: impl FnOnce(&Backups<'_>) -> T) -> T {
+        self.with_stop(&|| false, work)
+    }
+
+    fn with_stop<T>(
+        &self,
+        is_stop_wanted: &dyn Fn() -> bool,
+        work: impl FnOnce(&Backups<'_>) -> T,
+    ) -> T {
         let engine = Engine {
             host: &self.host,
             layout: self.layout.clone(),
             edge: Edge::public(),
             progress: &Silent,
-            is_stop_wanted: &|| false,
+            is_stop_wanted,
         };
         work(&Backups::new(&engine))
     }

@@ -68,6 +68,7 @@ fn keeps(image: Image, name: &str) {
     nothing_secret_is_in_the_open(&host);
     it_is_kept(&host);
     its_owner_gains_nothing_by_a_backup(&host);
+    rows_may_come_and_go(&host);
     it_is_saved_and_restored(&host);
     a_damaged_dump_is_refused(&host);
     a_new_password_is_really_one(&host);
@@ -153,11 +154,26 @@ fn its_owner_gains_nothing_by_a_backup(host: &Host) {
     ask(host, "DROP FUNCTION public.format(text, name, name)");
 }
 
+/// bug: the counts before and after a dump were taken for the limits of what is in it.
+fn rows_may_come_and_go(host: &Host) {
+    ask(host, "CREATE TABLE churn (n int)");
+    host.ok(
+        "docker exec orders touch /tmp/churn; docker exec -d orders sh -c 'while [ -e /tmp/churn ]; do \
+         psql -q -U postgres -d shop -c \"INSERT INTO churn SELECT generate_series(1, 1000)\" -c \"DELETE FROM churn\"; done'",
+    );
+    for _ in 0..3 {
+        host.ok("tavernctl backup now && tavernctl backup verify");
+    }
+    host.ok("docker exec orders rm /tmp/churn");
+    ask(host, "DROP TABLE churn");
+}
+
 fn it_is_saved_and_restored(host: &Host) {
     // More than the stack's own: another role, and a database that the owner made by hand.
     host.ok("docker exec orders psql -U postgres -c 'CREATE ROLE auditor' -c 'CREATE DATABASE books OWNER clerk'");
     host.ok("docker exec orders psql -U postgres -d shop -c 'GRANT SELECT ON goods TO auditor'");
     host.ok("docker exec orders psql -U postgres -d books -c 'CREATE TABLE pages AS SELECT generate_series(1, 7)'");
+    host.ok("docker exec orders psql -U postgres -c \"ALTER SYSTEM SET work_mem = '5MB'\"");
     let before = ask(host, CONTENT);
     host.ok("tavernctl backup now");
     let verified = host.ok("tavernctl backup verify");
@@ -167,9 +183,22 @@ fn it_is_saved_and_restored(host: &Host) {
     ask(host, "UPDATE goods SET name = 'other'");
     ask(host, "CREATE TABLE later (n int)");
     host.ok("docker exec orders psql -U postgres -c 'DROP DATABASE books'");
+    host.ok("docker exec orders psql -U postgres -c 'ALTER SYSTEM RESET ALL'");
     exits(&host.sh("tavernctl secret rotate db --at-once --yes"), 0);
+    // A name that has no dump made: what is there is saved as it lies, and no server writes meanwhile.
+    host.ok("docker exec orders psql -U postgres -c 'CREATE DATABASE \"a b\"'");
     let restored = host.sh("tavernctl restore --yes");
     exits(&restored, 0);
+    let files = host.ok(
+        "export RESTIC_PASSWORD_FILE=/etc/tavern/credentials/counter/backup-key; r='restic -q -r /srv/backup/counter'; \
+         $r ls $($r snapshots --json | python3 -c 'import json,sys; print([s for s in json.load(sys.stdin) if \"safety\" in str(s.get(\"tags\"))][-1][\"id\"])')",
+    );
+    assert!(files.contains("_data/PG_VERSION"), "{files}");
+    assert!(
+        !files.contains("postmaster.pid"),
+        "a running server was copied"
+    );
+    assert_eq!(ask(host, "SHOW work_mem"), "5MB");
     assert!(restored.stdout.contains("All checks passed."), "{restored}");
     assert_eq!(ask(host, CONTENT), before);
     let later = query(host, "SELECT * FROM later");

@@ -104,3 +104,33 @@ fn a_volume_with_other_data_is_not_given_to_a_postgres() {
     };
     rig.engine().install(None, &request).unwrap();
 }
+
+/// bug: the server that an undone run started again had been told the new password, and kept it.
+#[test]
+fn what_an_undone_run_starts_again_is_told_its_password_again() {
+    let whole = host(&shop("15-alpine"));
+    install(&whole).unwrap();
+    let name = whole.engine().containers().unwrap().remove(0).name;
+    whole.declare(&shop("15.9-alpine"));
+    let mut undone = 0;
+    for point in 1..200 {
+        let rig = whole.twin();
+        let from = rig.memory.machine().log.len();
+        rig.memory.machine().fail_at(point);
+        let failed = install(&rig);
+        let machine = rig.memory.machine();
+        let log = &machine.log[from..];
+        let last = |words: &str| log.iter().rposition(|line| line.contains(words));
+        if failed.is_ok() {
+            continue;
+        }
+        if let Some(started) = last(&format!("docker start {name}")) {
+            undone += 1;
+            assert!(
+                last("-f /etc/postgresql/role.sql") > Some(started),
+                "{log:#?}"
+            );
+        }
+    }
+    assert!(undone > 3, "{undone}");
+}
