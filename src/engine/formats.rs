@@ -52,6 +52,7 @@ fn every_fixture_is_read_by_a_test() {
         "about-v1.json",
         "backup-manifest-v1.json",
         "backup-manifest-v2.json",
+        "backup-manifest-v3.json",
         "backup-record-v1.json",
         "chronicle-v1.json",
         "journal-v1-bare.jsonl",
