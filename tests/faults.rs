@@ -408,7 +408,7 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         59,
         "request smuggling shapes",
         &[
-            "debian_12_refuses_raw_requests_and_serves_others",
+            "debian_13_refuses_raw_requests_and_serves_others",
             "debian_13_refuses_raw_requests_and_serves_others",
             "two_lengths_and_oversize_are_refused_by_the_app_itself",
         ],
@@ -417,7 +417,7 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         60,
         "oversized header, body, address",
         &[
-            "debian_12_refuses_raw_requests_and_serves_others",
+            "debian_13_refuses_raw_requests_and_serves_others",
             "two_lengths_and_oversize_are_refused_by_the_app_itself",
         ],
     ),
@@ -425,7 +425,7 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         61,
         "a client sends X-Forwarded-*",
         &[
-            "debian_12_refuses_raw_requests_and_serves_others",
+            "debian_13_refuses_raw_requests_and_serves_others",
             "a_visitors_word_on_who_they_are_is_taken_from_listed_hops_only",
         ],
     ),
@@ -443,7 +443,7 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         &[
             "lives_that_are_over_or_have_not_begun",
             "life_and_key_both_ways",
-            "debian_13_refuses_pairs_that_cannot_be_served_before_it_writes",
+            "debian_12_refuses_pairs_that_cannot_be_served_before_it_writes",
         ],
     ),
     (
