@@ -409,7 +409,6 @@ const TABLE: &[(u32, &str, &[&str])] = &[
         "request smuggling shapes",
         &[
             "debian_13_refuses_raw_requests_and_serves_others",
-            "debian_13_refuses_raw_requests_and_serves_others",
             "two_lengths_and_oversize_are_refused_by_the_app_itself",
         ],
     ),
