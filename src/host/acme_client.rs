@@ -3,14 +3,14 @@ use std::time::Duration;
 
 use instant_acme::{
     Account, AccountBuilder, AccountCredentials, AuthorizationStatus, CertificateIdentifier,
-    ChallengeType, Error, ExternalAccountKey, Identifier, Key, NewAccount, NewOrder, Order,
-    OrderStatus, RevocationRequest,
+    ChallengeStatus, ChallengeType, Error, ExternalAccountKey, Identifier, Key, NewAccount,
+    NewOrder, Order, OrderStatus, RevocationRequest,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::acme::{Acme, AcmeAccount, AcmeError, HttpChallenge, RenewalWindow, Serve};
-use super::acme_error::{explained, failed, is_bad_nonce, silent};
+use super::acme_error::{explained, failed, is_bad_nonce, is_malformed, silent};
 
 /// A whole conversation: authorities that take longer have lost us.
 const LIMIT: Duration = Duration::from_secs(150);
@@ -20,6 +20,9 @@ const SHORT_LIMIT: Duration = Duration::from_secs(30);
 
 /// How often an authority may say that it does not know the nonce that it gave.
 const NONCE_TRIES: u32 = 12;
+
+/// How often it may refuse to be told of a proof: what it looked at meanwhile, it says the next time.
+const TOLD_TWICE: u32 = 3;
 
 /// Between two looks at an order: the authority's checks take seconds.
 const PACE: Duration = Duration::from_secs(1);
@@ -231,10 +234,13 @@ async fn prove(
     order: &mut Order,
     serve: &mut impl FnMut(&HttpChallenge) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    let mut told_twice = 0;
     loop {
         match prove_all(order, serve).await {
             // It begins anew; what is ready stays so.
             Err(error) if is_bad_nonce(&error) => {}
+            // It was told of a proof that it looked at meanwhile: the next time it is seen to have.
+            Err(error) if is_malformed(&error) && told_twice < TOLD_TWICE => told_twice += 1,
             other => return other,
         }
     }
@@ -259,6 +265,10 @@ async fn prove_all(
             token: challenge.token.clone(),
             answer: challenge.key_authorization().as_str().to_owned(),
         })?;
+        // It says so of a proof before it says it of the name, and refuses to be told again.
+        if challenge.status != ChallengeStatus::Pending {
+            continue;
+        }
         patiently(async || challenge.set_ready().await).await?;
     }
     Ok(())

@@ -17,6 +17,11 @@ pub(super) fn is_bad_nonce(error: &Error) -> bool {
     matches!(error, Error::Api(problem) if kind(problem) == "badNonce")
 }
 
+/// Whether the authority cannot make sense of the request, in the state that things are in there.
+pub(super) fn is_malformed(error: &Error) -> bool {
+    matches!(error, Error::Api(problem) if kind(problem) == "malformed")
+}
+
 fn kind(problem: &Problem) -> &str {
     let kind = problem.r#type.as_deref().unwrap_or_default();
     kind.strip_prefix(PREFIX).unwrap_or(kind)
