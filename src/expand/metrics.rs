@@ -1,9 +1,9 @@
 use minijinja::context;
 
-use super::base::managed_for;
-use super::emit::{EmitError, emit};
+use super::activated::activated;
+use super::emit::EmitError;
 use crate::model::{Facts, Layout};
-use crate::resource::{Desired, Resource, ResourceId, Unit};
+use crate::resource::{Desired, ResourceId};
 use crate::stack::{App, Stack};
 
 const NAME: &str = "tavern-metrics";
@@ -43,9 +43,9 @@ pub(super) fn resources(
     facts: &Facts,
     layout: &Layout,
 ) -> Result<Vec<Desired>, EmitError> {
-    let Some(id) = service_id(stacks) else {
+    if !is_wanted(stacks) {
         return Ok(Vec::new());
-    };
+    }
     let own = format!("{OWN_PATH}={}", layout.own_metrics_socket().display());
     let apps = stacks
         .iter()
@@ -61,27 +61,5 @@ pub(super) fn resources(
         group => Layout::METRICS_GROUP,
         sources => std::iter::once(own).chain(apps).collect::<Vec<_>>(),
     };
-    let unit = |suffix: &str, service: Option<String>| Unit {
-        name: format!("{NAME}.{suffix}"),
-        alias: None,
-        service,
-        is_beside: false,
-    };
-    let socket = unit("socket", Some(format!("{NAME}.service")));
-    let service = unit("service", None);
-    let socket_id = ResourceId(format!("unit:{}", socket.name));
-    Ok(vec![
-        managed_for(
-            layout.units.join(&socket.name),
-            emit("metrics.socket", &values)?,
-            vec![socket_id],
-        ),
-        managed_for(
-            layout.units.join(&service.name),
-            emit("metrics.service", &values)?,
-            vec![id],
-        ),
-        Resource::Unit(socket).into(),
-        Resource::Unit(service).into(),
-    ])
+    activated(NAME, ["metrics.socket", "metrics.service"], &values, layout)
 }

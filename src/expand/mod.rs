@@ -2,6 +2,7 @@
 //!
 //! Templates are the files in `units/`, `nginx-sites/` and `provision/`; pages come from `www/`.
 
+mod activated;
 mod app;
 mod backup;
 mod base;

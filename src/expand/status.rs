@@ -2,10 +2,10 @@ use std::collections::BTreeSet;
 
 use minijinja::{Value, context};
 
-use super::base::managed_for;
-use super::emit::{EmitError, emit};
+use super::activated::activated;
+use super::emit::EmitError;
 use crate::model::{Facts, Layout, Mode};
-use crate::resource::{Desired, Directory, Keep, Owner, Resource, ResourceId, Unit};
+use crate::resource::{Desired, Directory, Keep, Owner, Resource, ResourceId};
 use crate::stack::{SiteContent, Stack};
 
 const NAME: &str = "tavern-status";
@@ -65,9 +65,9 @@ pub(super) fn resources(
     facts: &Facts,
     layout: &Layout,
 ) -> Result<Vec<Desired>, EmitError> {
-    let Some(id) = service_id(stacks) else {
+    if !is_wanted(stacks) {
         return Ok(Vec::new());
-    };
+    }
     let values = context! {
         binary => facts.binary.to_string_lossy(),
         socket => layout.status_socket().to_string_lossy(),
@@ -75,31 +75,5 @@ pub(super) fn resources(
         group => GROUP,
         at => paths(stacks),
     };
-    let socket = Unit {
-        name: format!("{NAME}.socket"),
-        alias: None,
-        service: Some(format!("{NAME}.service")),
-        is_beside: false,
-    };
-    let service = Unit {
-        name: format!("{NAME}.service"),
-        alias: None,
-        service: None,
-        is_beside: false,
-    };
-    let socket_id = ResourceId(format!("unit:{}", socket.name));
-    Ok(vec![
-        managed_for(
-            layout.units.join(&socket.name),
-            emit("status.socket", &values)?,
-            vec![socket_id],
-        ),
-        managed_for(
-            layout.units.join(&service.name),
-            emit("status.service", &values)?,
-            vec![id],
-        ),
-        Resource::Unit(socket).into(),
-        Resource::Unit(service).into(),
-    ])
+    activated(NAME, ["status.socket", "status.service"], &values, layout)
 }

@@ -5,11 +5,11 @@ use minijinja::context;
 
 use super::super::base::managed_for;
 use super::super::emit::{EmitError, emit};
-use super::{MEBIBYTE, group};
+use super::{MEBIBYTE, answers, folder, group, image_and_volume};
 use crate::model::{HostPattern, Layout, Mode};
 use crate::resource::{
-    self, Content, Desired, Directory, File, Image, Keep, Mount, Network, Owner, Probe, Resource,
-    ResourceId, Secret, SecretKind, Volume,
+    self, Content, Desired, File, Keep, Mount, Network, Owner, Resource, ResourceId, Secret,
+    SecretKind,
 };
 use crate::stack::{Container, ContainerKind, HTTPS_PORT, SiteContent, Stack};
 
@@ -96,29 +96,14 @@ pub(super) fn resources(
     for (credential, copy) in secrets {
         desired.extend(secret(stack, container, layout, credential, copy));
     }
-    let ready = Probe {
-        argv: ["wget", "-q", "-O", "/dev/null"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain([format!(
-                "http://127.0.0.1:{}{prefix}/api/health",
-                observer.port
-            )])
-            .collect(),
-        says: None,
-    };
+    let ready = answers(&format!(
+        "http://127.0.0.1:{}{prefix}/api/health",
+        observer.port
+    ));
+    let [image, volume] = image_and_volume(stack, container);
     desired.extend([
-        Resource::Image(Image {
-            auth_file: container.auth_file.clone(),
-            ..Image::new(container.image.clone())
-        })
-        .into(),
-        Resource::Volume(Volume {
-            name: container.volume.clone(),
-            stack: stack.name.to_string(),
-            postgres: None,
-        })
-        .into(),
+        image,
+        volume,
         Resource::Container(resource::Container {
             name: container.name.to_string(),
             stack: stack.name.to_string(),
@@ -170,16 +155,6 @@ const FOLDERS: [&str; 7] = [
     "provisioning/plugins",
     "provisioning/alerting",
 ];
-
-fn folder(path: PathBuf) -> Desired {
-    Resource::Directory(Directory {
-        path,
-        mode: Mode(0o755),
-        owner: Owner::root(),
-        keep: Keep::Managed,
-    })
-    .into()
-}
 
 /// A credential that is made once, and a copy that the container's group may read.
 fn secret(

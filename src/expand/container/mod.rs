@@ -5,9 +5,11 @@ pub mod postgres;
 mod prometheus;
 mod redis;
 
+use std::path::PathBuf;
+
 use super::emit::EmitError;
-use crate::model::Layout;
-use crate::resource::Desired;
+use crate::model::{Layout, Mode};
+use crate::resource::{Desired, Directory, Image, Keep, Owner, Probe, Resource, Volume};
 use crate::stack::{Container, ContainerKind, Stack};
 
 const MEBIBYTE: i64 = 1024 * 1024;
@@ -15,6 +17,44 @@ const MEBIBYTE: i64 = 1024 * 1024;
 /// The group of whoever may reach the container's socket.
 pub(super) fn group(container: &Container) -> String {
     format!("tavern-{}", container.name)
+}
+
+/// A directory of what the container reads.
+fn folder(path: PathBuf) -> Desired {
+    Resource::Directory(Directory {
+        path,
+        mode: Mode(0o755),
+        owner: Owner::root(),
+        keep: Keep::Managed,
+    })
+    .into()
+}
+
+/// Its image, and the volume of its data.
+fn image_and_volume(stack: &Stack, container: &Container) -> [Desired; 2] {
+    let image = Image {
+        auth_file: container.auth_file.clone(),
+        ..Image::new(container.image.clone())
+    };
+    let volume = Volume {
+        name: container.volume.clone(),
+        stack: stack.name.to_string(),
+        postgres: container.postgres.as_ref().map(|postgres| postgres.major),
+    };
+    [
+        Resource::Image(image).into(),
+        Resource::Volume(volume).into(),
+    ]
+}
+
+/// Ready is what answers there; the image's own program asks.
+fn answers(url: &str) -> Probe {
+    Probe {
+        argv: ["wget", "-q", "-O", "/dev/null", url]
+            .map(str::to_owned)
+            .to_vec(),
+        says: None,
+    }
 }
 
 pub(super) fn resources(stack: &Stack, layout: &Layout) -> Result<Vec<Desired>, EmitError> {

@@ -1,17 +1,17 @@
 //! PostgreSQL on a Unix socket: one database and a role that owns it and is no superuser.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use minijinja::context;
 
 use super::super::base::managed_for;
 use super::super::emit::{EmitError, emit};
-use super::{MEBIBYTE, group};
+use super::{MEBIBYTE, folder, group, image_and_volume};
 use crate::model::{Layout, Mode};
 use crate::resource::{
-    self, Content, Desired, Directory, File, Image, Keep, Mount, Network, Owner, PostgresRole,
-    Probe, Resource, ResourceId, Secret, SecretKind, Volume,
+    self, Content, Desired, File, Keep, Mount, Network, Owner, PostgresRole, Probe, Resource,
+    ResourceId, Secret, SecretKind,
 };
 use crate::stack::{Container, Postgres, Stack};
 
@@ -178,8 +178,9 @@ pub(super) fn resources(
             writable: true,
         },
     ]);
+    let [image, volume] = image_and_volume(stack, wanted);
     Ok(vec![
-        own(&directory).into(),
+        folder(directory.clone()),
         secret,
         managed_for(
             directory.join("postgresql.conf"),
@@ -193,32 +194,16 @@ pub(super) fn resources(
         ),
         with(copy, &restarts),
         with(role, &restarts),
-        Resource::Image(Image {
-            auth_file: wanted.auth_file.clone(),
-            ..Image::new(wanted.image.clone())
-        })
-        .into(),
-        Resource::Volume(Volume {
-            name: wanted.volume.clone(),
-            stack: stack.name.to_string(),
-            postgres: Some(postgres.major),
-        })
-        .into(),
+        image,
+        volume,
         Resource::Container(container).into(),
     ])
 }
 
-fn own(directory: &Path) -> Resource {
-    Resource::Directory(Directory {
-        path: directory.to_owned(),
-        mode: Mode(0o755),
-        owner: Owner::root(),
-        keep: Keep::Managed,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::resource::Content;
     use crate::stack::parse;

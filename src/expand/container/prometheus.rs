@@ -5,12 +5,9 @@ use minijinja::context;
 use super::super::base::managed_for;
 use super::super::emit::{EmitError, emit};
 use super::super::metrics;
-use super::{MEBIBYTE, group};
-use crate::model::{Layout, Mode};
-use crate::resource::{
-    self, Desired, Directory, Image, Keep, Mount, Network, Owner, Probe, Resource, ResourceId,
-    Volume,
-};
+use super::{MEBIBYTE, answers, folder, group, image_and_volume};
+use crate::model::Layout;
+use crate::resource::{self, Desired, Mount, Network, Resource, ResourceId};
 use crate::stack::{Container, Stack};
 
 /// The uid of `nobody` in the official image.
@@ -49,27 +46,13 @@ pub(super) fn resources(
         ))
     };
     let listens = format!("127.0.0.1:{}", observer.port);
+    let [image, volume] = image_and_volume(stack, container);
     Ok(vec![
-        Resource::Directory(Directory {
-            path: directory.clone(),
-            mode: Mode(0o755),
-            owner: Owner::root(),
-            keep: Keep::Managed,
-        })
-        .into(),
+        folder(directory.clone()),
         file("prometheus.yml")?,
         file("alerts.yml")?,
-        Resource::Image(Image {
-            auth_file: container.auth_file.clone(),
-            ..Image::new(container.image.clone())
-        })
-        .into(),
-        Resource::Volume(Volume {
-            name: container.volume.clone(),
-            stack: stack.name.to_string(),
-            postgres: None,
-        })
-        .into(),
+        image,
+        volume,
         Resource::Container(resource::Container {
             name: container.name.to_string(),
             stack: stack.name.to_string(),
@@ -102,14 +85,7 @@ pub(super) fn resources(
             // What it asks is on loopback, and nobody else is to ask it.
             network: Network::Host,
             environment: BTreeMap::new(),
-            probe: Probe {
-                argv: ["wget", "-q", "-O", "/dev/null"]
-                    .map(str::to_owned)
-                    .into_iter()
-                    .chain([format!("http://{listens}/-/ready")])
-                    .collect(),
-                says: None,
-            },
+            probe: answers(&format!("http://{listens}/-/ready")),
             settle: Vec::new(),
         })
         .into(),

@@ -6,11 +6,11 @@ use minijinja::context;
 use super::super::app;
 use super::super::base::managed_for;
 use super::super::emit::{EmitError, emit};
-use super::{MEBIBYTE, group};
+use super::{MEBIBYTE, folder, group, image_and_volume};
 use crate::model::{Layout, Mode};
 use crate::resource::{
-    self, Content, Desired, Directory, File, Image, Keep, Mount, Network, Owner, Probe, RULES,
-    RedisAcl, Resource, ResourceId, Secret, SecretKind, Volume,
+    self, Content, Desired, File, Keep, Mount, Network, Owner, Probe, RULES, RedisAcl, Resource,
+    ResourceId, Secret, SecretKind,
 };
 use crate::stack::{Container, Stack};
 
@@ -34,12 +34,6 @@ pub(super) fn resources(
             socket => format!("{REDIS_RUN}/redis.sock"),
         },
     )?;
-    let configuration = Resource::Directory(Directory {
-        path: directory.clone(),
-        mode: Mode(0o755),
-        owner: Owner::root(),
-        keep: Keep::Managed,
-    });
     let secret = Resource::Secret(Secret {
         path: password.clone(),
         kind: SecretKind::Key,
@@ -53,8 +47,9 @@ pub(super) fn resources(
         content: Content::RedisAcl(access(stack, container, password)),
         keep: Keep::Managed,
     });
+    let [image, volume] = image_and_volume(stack, container);
     Ok(vec![
-        configuration.into(),
+        folder(directory.clone()),
         Desired {
             resource: secret,
             // And the list below, which Redis reads again: what only waits for the apps would keep it from its password.
@@ -65,17 +60,8 @@ pub(super) fn resources(
             resource: acl,
             restarts,
         },
-        Resource::Image(Image {
-            auth_file: container.auth_file.clone(),
-            ..Image::new(container.image.clone())
-        })
-        .into(),
-        Resource::Volume(Volume {
-            name: container.volume.clone(),
-            stack: stack.name.to_string(),
-            postgres: None,
-        })
-        .into(),
+        image,
+        volume,
         Resource::Container(resource::Container {
             name: container.name.to_string(),
             stack: stack.name.to_string(),
