@@ -11,7 +11,7 @@ use super::source::{Source, Wanted};
 use super::{Engine, EngineError, Lock};
 use crate::expand;
 use crate::host::gather;
-use crate::model::{Span, UfwFacts};
+use crate::model::{Layout, Span, UfwFacts};
 use crate::plan::{self, Plan, Step};
 use crate::resource::{Action, Content, Desired, Keep, Mount, Resource};
 use crate::stack::{Site, SiteContent, Stack};
@@ -350,7 +350,10 @@ impl Engine<'_> {
             Resource::Container(_) | Resource::Unit(_) | Resource::Nginx(_) => true,
             Resource::File(file) if file.keep == Keep::Managed => true,
             Resource::Link(link) => link.target.ends_with("tavernctl"),
-            Resource::Group(group) => group.name.starts_with("tavern-"),
+            Resource::Group(group) => Layout::is_group_of_ours(&group.name),
+            Resource::Opening(opening) => {
+                is_lost && self.host.firewall.opened_by_us()?.contains(&opening.port)
+            }
             Resource::Volume(volume) => {
                 let found = self.host.docker.volume(&volume.name)?;
                 found.is_some_and(|found| found.stack.as_ref() == Some(&volume.stack))

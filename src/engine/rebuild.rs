@@ -12,8 +12,8 @@ use crate::expand;
 use crate::host::gather;
 use crate::model::{ImageRef, Mode};
 use crate::resource::{
-    Container, Content, Directory, File, Group, Keep, Link, MARKER, Network, NginxTree, Owner,
-    PathState, Probe, Resource, Unit, Volume,
+    Container, Content, Directory, File, Group, Keep, Link, MARKER, Network, NginxTree, Opening,
+    Owner, PathState, Probe, Resource, Unit, Volume,
 };
 
 /// Where files of ours lie outside of nginx's tree, `/etc/tavern` and the units.
@@ -201,6 +201,14 @@ impl Engine<'_> {
             {
                 found.push(Resource::Group(Group { name: name.into() }));
             }
+        }
+        // Whether somebody comes in by it is not known, unless it is one of the web.
+        for port in self.host.firewall.opened_by_us()? {
+            found.push(Resource::Opening(Opening {
+                port,
+                public: false,
+                ssh: false,
+            }));
         }
         found.push(Resource::Nginx(NginxTree {
             files: BTreeMap::new(),

@@ -9,8 +9,6 @@ use crate::resource::{Desired, Directory, Keep, Owner, Resource, ResourceId};
 use crate::stack::{SiteContent, Stack};
 
 const NAME: &str = "tavern-status";
-/// Who may read what the page shows. A container's group has a dash where this has none.
-const GROUP: &str = "tavernstatus";
 /// What is written in it belongs to its group: the supervisor may give nothing away.
 const MODE: Mode = Mode(0o2750);
 
@@ -33,7 +31,7 @@ pub(super) fn service_id(stacks: &[Stack]) -> Option<ResourceId> {
 
 /// The group of the page's unit, if a stack has the page.
 pub(super) fn group(stacks: &[Stack]) -> Option<String> {
-    is_wanted(stacks).then(|| GROUP.to_owned())
+    is_wanted(stacks).then(|| Layout::STATUS_GROUP.to_owned())
 }
 
 /// The directory of the snapshot, as it is made at boot.
@@ -42,7 +40,7 @@ pub(super) fn at_boot(stacks: &[Stack], layout: &Layout) -> Option<Value> {
         context! {
             path => layout.status().to_string_lossy(),
             mode => format!("{:04o}", MODE.0),
-            group => GROUP,
+            group => Layout::STATUS_GROUP,
         }
     })
 }
@@ -53,7 +51,7 @@ pub(super) fn directory(stacks: &[Stack], layout: &Layout) -> Option<Resource> {
         Resource::Directory(Directory {
             path: layout.status(),
             mode: MODE,
-            owner: Owner::root_and(GROUP),
+            owner: Owner::root_and(Layout::STATUS_GROUP),
             keep: Keep::Managed,
         })
     })
@@ -72,7 +70,7 @@ pub(super) fn resources(
         binary => facts.binary.to_string_lossy(),
         socket => layout.status_socket().to_string_lossy(),
         snapshot => layout.status_snapshot().to_string_lossy(),
-        group => GROUP,
+        group => Layout::STATUS_GROUP,
         at => paths(stacks),
     };
     activated(NAME, ["status.socket", "status.service"], &values, layout)

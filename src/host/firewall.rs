@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{
@@ -32,6 +33,12 @@ pub trait Firewall: Send + Sync {
     /// When its rules cannot be read.
     fn is_open_over_ipv6(&self, port: u16) -> Result<bool, HostError>;
 
+    /// The TCP ports that rules with our comment let in.
+    ///
+    /// # Errors
+    /// When its rules cannot be read.
+    fn opened_by_us(&self) -> Result<BTreeSet<u16>, HostError>;
+
     /// Opens a new connection to each entrance, from where the rules for others hold. The answers are in the order
     /// of the questions.
     ///
@@ -51,6 +58,9 @@ pub trait Firewall: Send + Sync {
     /// When ufw fails.
     fn close(&self, port: u16) -> Result<(), HostError>;
 }
+
+/// What our rules say of themselves.
+const COMMENT: &str = "Tavern";
 
 /// ufw.
 #[derive(Debug, Clone, Copy, Default)]
@@ -100,6 +110,14 @@ impl Firewall for RealFirewall {
         Ok(is_told && rules_open(&rules("/etc/ufw/user6.rules")?, port, Source::Anywhere))
     }
 
+    fn opened_by_us(&self) -> Result<BTreeSet<u16>, HostError> {
+        let mut ports = BTreeSet::new();
+        for path in ["/etc/ufw/user.rules", "/etc/ufw/user6.rules"] {
+            ports.extend(rules_of_ours(&rules(path)?));
+        }
+        Ok(ports)
+    }
+
     fn knock(&self, entrances: &[Entrance]) -> Result<Vec<Reception>, HostError> {
         doorstep::knock(entrances)
     }
@@ -109,7 +127,7 @@ impl Firewall for RealFirewall {
         RealProcesses
             .run_ok(&Invocation::new(
                 "ufw",
-                &["allow", &rule, "comment", "Tavern"],
+                &["allow", &rule, "comment", COMMENT],
             ))
             .map(|_| ())
     }
@@ -185,6 +203,20 @@ fn tuple_opens(tuple: &str, port: u16, to: Source) -> bool {
         && (to == Source::Somewhere || is_for_everybody())
 }
 
+/// The ports of rules with our comment, which ufw keeps in hexadecimal.
+pub(super) fn rules_of_ours(rules: &str) -> impl Iterator<Item = u16> {
+    let comment: String = COMMENT.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let is_ours = move |rest: &str| {
+        let mut anywhere = ["0.0.0.0/0", "::/0"].into_iter();
+        anywhere.any(|any| rest == format!("{any} any {any} in comment={comment}"))
+    };
+    rules.lines().filter_map(move |line| {
+        let tuple = line.strip_prefix("### tuple ### allow tcp ")?;
+        let (port, rest) = tuple.split_once(' ')?;
+        port.parse().ok().filter(|_| is_ours(rest))
+    })
+}
+
 /// `any`, or single ports and ranges: `80,443,8000:8100`.
 fn ports_include(ports: &str, port: u16) -> bool {
     ports == "any"
@@ -197,7 +229,7 @@ fn ports_include(ports: &str, port: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Source, rules_open};
+    use super::{Source, rules_of_ours, rules_open};
 
     fn open(rules: &str, to: Source) -> Vec<u16> {
         let ports = [22, 80, 81, 443, 2222, 8000, 8050, 8101];
@@ -235,6 +267,19 @@ mod tests {
         ] {
             assert_eq!(both(tuple), (ports.clone(), ports), "{tuple}");
         }
+    }
+
+    #[test]
+    fn our_rules_are_known_by_their_comment() {
+        let rules = "*filter\n\
+            ### tuple ### allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in comment=54617665726e\n\
+            ### tuple ### allow tcp 443 ::/0 any ::/0 in comment=54617665726e\n\
+            ### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in\n\
+            ### tuple ### allow tcp 81 0.0.0.0/0 any 0.0.0.0/0 in comment=54617665726e21\n\
+            ### tuple ### allow tcp 82 0.0.0.0/0 any 10.0.0.0/8 in comment=54617665726e\n\
+            ### tuple ### deny tcp 83 0.0.0.0/0 any 0.0.0.0/0 in comment=54617665726e\n\
+            COMMIT\n";
+        assert_eq!(rules_of_ours(rules).collect::<Vec<_>>(), [80, 443]);
     }
 
     #[test]

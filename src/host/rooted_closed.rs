@@ -52,6 +52,10 @@ impl Firewall for Closed {
         Err(closed())
     }
 
+    fn opened_by_us(&self) -> Result<BTreeSet<u16>, HostError> {
+        Err(closed())
+    }
+
     fn knock(&self, _entrances: &[Entrance]) -> Result<Vec<Reception>, HostError> {
         Err(closed())
     }

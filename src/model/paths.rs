@@ -184,6 +184,14 @@ impl Layout {
     /// Who may read those sockets then, beside root. A container's group has a dash where this has none.
     pub const METRICS_GROUP: &str = "tavernmetrics";
 
+    /// Who may read what the status page shows.
+    pub const STATUS_GROUP: &str = "tavernstatus";
+
+    /// Whether a group is called as only Tavern calls one: a container's, or one of its own.
+    pub fn is_group_of_ours(name: &str) -> bool {
+        name.starts_with("tavern-") || [Self::METRICS_GROUP, Self::STATUS_GROUP].contains(&name)
+    }
+
     /// The socket unit of an app's numbers; no app's name has a dot, so it is no other app's.
     pub fn metrics_unit(unit_stem: &str) -> String {
         format!("{unit_stem}.metrics.socket")

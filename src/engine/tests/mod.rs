@@ -14,6 +14,7 @@ mod observers;
 mod pairs;
 mod pins;
 mod postgres;
+mod rebuild;
 mod rig;
 mod rotation;
 mod sole_writer;

@@ -225,7 +225,7 @@ fn second() -> Files {
     files
 }
 
-fn bare_of_ours() -> Rig {
+pub(super) fn bare_of_ours() -> Rig {
     let rig = Rig::new(MemoryHost::prepared());
     rig.memory.machine().enable_ufw();
     // Packages stay when a run is undone; here all else is to be as before, to the byte.
@@ -251,7 +251,7 @@ pub(super) fn host(files: &Files) -> Rig {
     rig
 }
 
-fn uninstall(rig: &Rig) -> Result<(), EngineError> {
+pub(super) fn uninstall(rig: &Rig) -> Result<(), EngineError> {
     let everything = Purge {
         data: true,
         packages: true,

@@ -1,8 +1,9 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::tree::Node;
 use super::{Machine, MemoryHost};
-use crate::host::firewall::{Source, rules_open};
+use crate::host::firewall::{Source, rules_of_ours, rules_open};
 use crate::host::{Entrance, Firewall, HostError, Reception};
 use crate::model::UfwFacts;
 
@@ -70,6 +71,15 @@ impl Firewall for MemoryHost {
     fn is_open_over_ipv6(&self, port: u16) -> Result<bool, HostError> {
         let rules = self.look().rules(RULES[1].0);
         Ok(rules_open(&rules, port, Source::Anywhere))
+    }
+
+    fn opened_by_us(&self) -> Result<BTreeSet<u16>, HostError> {
+        let machine = self.look();
+        let rules = RULES.map(|(path, _)| machine.rules(path));
+        Ok(rules
+            .iter()
+            .flat_map(|rules| rules_of_ours(rules))
+            .collect())
     }
 
     fn knock(&self, entrances: &[Entrance]) -> Result<Vec<Reception>, HostError> {
