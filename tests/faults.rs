@@ -568,7 +568,7 @@ const TABLE: &[(u32, &str, &[&str])] = &[
             "debian_12_service",
             "debian_13_service",
             "another_goes_on_where_one_ended",
-            "debian_12_logs_are_watched",
+            "debian_13_logs_are_watched",
         ],
     ),
     (

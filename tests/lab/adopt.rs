@@ -267,6 +267,7 @@ fn a_hand_made_host_is_adopted_and_given_back_on_debian_12() {
 }
 
 #[test]
+#[ignore = "the same on the other Debian: tests/full"]
 fn a_hand_made_host_is_adopted_and_given_back_on_debian_13() {
     adopted_and_given_back(Image::TrixiePrepared, "adopt13");
 }
