@@ -48,7 +48,7 @@ fn run(port: u16, token: &str, operations: &[&str]) {
             "run",
             &format!("http://127.0.0.1:{port}/flask/openapi.json"),
         ])
-        .args(["--checks", "all", "--max-time", "30", "--no-color", "-H"])
+        .args(["--checks", "all", "--max-time", "15", "--no-color", "-H"])
         .arg(format!("Authorization: Bearer {token}"))
         .args(operations)
         .current_dir(std::env::temp_dir())
