@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::journal::Priority;
 use super::manifest::{Manifest, Store};
 use super::redis::Session;
-use super::{BackupError, Backups, Kind, PATIENCE, Restic, asked_for};
+use super::{BackupError, Backups, Kind, Restic, asked_for};
 use crate::engine::Lock;
 use crate::host::Invocation;
 use crate::mint;
@@ -51,7 +51,7 @@ impl Backups<'_> {
             let restic = self.repository(stack, None)?;
             let id = self.save_as(stack, &restic, Kind::Regular)?;
             self.engine.progress.begin("forgetting old backups");
-            restic.forget(asked_for(stack)?.keep)?;
+            restic.forget(stack.name.as_str(), asked_for(stack)?.keep)?;
             Ok(id)
         });
         let at = self.now();
@@ -160,7 +160,7 @@ impl Backups<'_> {
             }
         }
         // No run of the engine changes a credential meanwhile.
-        let lock = Lock::wait(&self.engine.layout.lock, PATIENCE)?;
+        let lock = Lock::wait(&self.engine.layout.lock, self.patience)?;
         // It may have been a restore that was waited for.
         self.engine.refuse_open_exchange()?;
         for (name, path) in self.small_files(stack)? {
