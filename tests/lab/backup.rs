@@ -412,10 +412,10 @@ fn old_ones_are_forgotten(host: &Host) {
 /// The names of the backups of a kind, oldest first.
 fn names(host: &Host, kind: &str) -> Vec<String> {
     let listed = host.ok("tavernctl backup list --json");
-    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    let rows = listed.as_array().unwrap().iter();
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let rows = listed.as_array().expect("a list").iter();
     rows.filter(|row| row["kind"] == kind)
-        .map(|row| row["id"].as_str().unwrap().to_owned())
+        .map(|row| row["id"].as_str().expect("a name").to_owned())
         .collect()
 }
 
@@ -437,7 +437,7 @@ fn one_is_chosen_by_its_name(host: &Host, session: &str) {
         ("backup", "saved\n", visits),
         ("safety copy", "later\n", visits + 1),
     ] {
-        let id = names(host, kind).pop().unwrap();
+        let id = names(host, kind).pop().expect("a backup");
         let restored = host.sh(&format!("tavernctl restore --yes {}", &id[..6]));
         exits(&restored, 0);
         assert!(restored.stdout.contains(&id), "{restored}");
