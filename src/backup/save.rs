@@ -41,6 +41,12 @@ impl Backups<'_> {
     pub fn save(&self, stack: &Stack) -> Result<String, BackupError> {
         // That has a probe of its own, and no backup has failed for it.
         self.engine.refuse_open_exchange()?;
+        let at = self.now();
+        // Killed, it leaves no other word. Nor is a disk that takes no note a reason not to try.
+        let _ = self.note(&stack.name, |record| {
+            record.since.get_or_insert(at);
+            record.begun.get_or_insert(at);
+        });
         let outcome = self.alone().and_then(|_alone| {
             let restic = self.repository(stack, None)?;
             let id = self.save_as(stack, &restic, Kind::Regular)?;
@@ -56,6 +62,7 @@ impl Backups<'_> {
                     record.place = Some(place);
                     record.newest = Some(Saved { id: id.clone(), at });
                     record.failure = None;
+                    record.begun = None;
                 })?;
                 let text = format!("backup {id} of stack {} made", stack.name);
                 self.tell(
@@ -72,6 +79,7 @@ impl Backups<'_> {
                 self.tell(Priority::Error, "backup-failed", &stack.name, None, &text);
                 // The first error is the one to be told.
                 let _ = self.note(&stack.name, |record| {
+                    record.begun = None;
                     record.failure = Some(Tried {
                         at,
                         id: None,

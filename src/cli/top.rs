@@ -1,8 +1,11 @@
 //! How the host fares, in a terminal: what the status page shows, by the same snapshot.
 
+mod keys;
 mod rows;
 mod screen;
+mod view;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -15,7 +18,7 @@ use crate::supervise::Survey;
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  sudo tavernctl top\n  sudo tavernctl top --once | less\n\n\
-                        Keys: arrows, PgUp, PgDn, Home and End move; q ends it."
+                        Keys: arrows, PgUp, PgDn, Home and End move; q or Ctrl-C ends it."
 )]
 pub(super) struct Arguments {
     /// Print it once; so it is where standard output is no terminal
@@ -42,7 +45,11 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Answer {
         return Ok(ExitCode::SUCCESS);
     }
     let events = Events::catch()?;
-    screen::run(&events, printer.colour(), &mut || survey.look(&engine)).map_err(|error| {
+    let manner = screen::Manner {
+        colour: printer.colour(),
+        reads_keys: std::io::stdin().is_terminal(),
+    };
+    screen::run(events, manner, &mut || survey.look(&engine)).map_err(|error| {
         Failure::new(
             format!("the terminal refuses: {error}"),
             "`sudo tavernctl top --once` prints it once",

@@ -1,5 +1,8 @@
 //! The status page on a real host: who may see it, what a browser makes of it, and what hostile text does to it.
 
+#[path = "page/terminal.rs"]
+mod terminal;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -30,7 +33,7 @@ fn the_page_is_shown(host: &Host) {
     only_its_unit_reads_the_snapshot(host);
     it_is_closed_to_others(host);
     changes_are_told_as_they_happen(host);
-    a_terminal_shows_the_same(host);
+    terminal::shows_the_same(host);
     a_browser_shows_it(host);
     it_costs_no_tavernd(host);
     it_goes_with_its_site(host);
@@ -135,24 +138,6 @@ fn changes_are_told_as_they_happen(host: &Host) {
             .then_some(())
             .ok_or(time.to_string())
     });
-}
-
-fn a_terminal_shows_the_same(host: &Host) {
-    let plain = host.ok("tavernctl top");
-    assert!(
-        plain.contains("probes are healthy") && plain.contains("redis-flask"),
-        "{plain}"
-    );
-    assert!(!plain.contains('\u{1b}'), "{plain}");
-    let json: Value = serde_json::from_str(&host.ok("tavernctl top --json")).expect("JSON");
-    assert_eq!(json["version"], 1);
-    // On a terminal: drawn, and given back.
-    let drawn = host.ok("TERM=xterm script -qec 'stty rows 30 cols 100; timeout -s INT 4 tavernctl top' /dev/null || true");
-    assert!(
-        drawn.contains("\u{1b}[?1049h") && drawn.contains("\u{1b}[?1049l"),
-        "{drawn}"
-    );
-    assert!(drawn.contains("Probes"), "{drawn}");
 }
 
 /// Real at first; then 90 days, trouble and hostile words that no test can wait for.
