@@ -179,12 +179,7 @@ impl Restic<'_> {
             "--",
         ];
         args.extend(paths.iter().map(String::as_str));
-        let mut told = |line: &str| {
-            let told = far(line);
-            told.iter().for_each(|text| self.progress.detail(text));
-            told.is_some()
-        };
-        let outcome = self.watched(&args, LONG, &mut told)?;
+        let outcome = self.try_run(&args, LONG)?;
         let lines = outcome.stdout.lines();
         let summary = lines
             .filter_map(|line| serde_json::from_str::<Line>(line).ok())
@@ -360,20 +355,6 @@ impl Restic<'_> {
     }
 
     fn try_run(&self, args: &[&str], limit: Duration) -> Result<Outcome, BackupError> {
-        self.watched(args, limit, &mut |_| false)
-    }
-
-    fn watched(
-        &self,
-        args: &[&str],
-        limit: Duration,
-        seen: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<Outcome, BackupError> {
-        // Of all but a backup it is kept in memory until it ends: a line in 50 s is enough.
-        let times_a_second = match args.first() {
-            Some(&"backup") => "2",
-            _ => "0.02",
-        };
         let key = self.key.to_string_lossy();
         let cache = self.cache.to_string_lossy();
         let mut invocation = Invocation::new("restic", args)
@@ -381,11 +362,17 @@ impl Restic<'_> {
             .env("RESTIC_REPOSITORY", &self.repository)
             .env("RESTIC_PASSWORD_FILE", &key)
             .env("RESTIC_CACHE_DIR", &cache)
-            .env("RESTIC_PROGRESS_FPS", times_a_second);
+            .env("RESTIC_PROGRESS_FPS", "2");
         for (name, value) in &self.access {
             invocation = invocation.env(name, value);
         }
-        Ok(self.processes.watch(&invocation, seen)?)
+        let verb = args.first().copied().unwrap_or_default();
+        let mut seen = |line: &str| {
+            let text = far(verb, line);
+            text.iter().for_each(|text| self.progress.detail(text));
+            text.is_some()
+        };
+        Ok(self.processes.watch(&invocation, &mut seen)?)
     }
 }
 

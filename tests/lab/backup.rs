@@ -3,14 +3,22 @@
 use std::time::Duration;
 
 use crate::site::{
-    STACK, count, edit, exits, host_with_binary, installed, manifest, password, same, status,
-    token, wait_until_healthy,
+    STACK, count, edit, exits, host_with_binary, installed, manifest, password, round, same,
+    status, token, wait_until_healthy,
 };
-use crate::support::lab::{Host, Image, redis_image_tar, registry};
+use crate::support::lab::{Host, Image, Output, redis_image_tar, registry};
 
 const REPOSITORY: &str = "/srv/backup/counter";
 const CREDENTIALS: &str = "/etc/tavern/credentials/counter";
-const BACKUP: &str = "\n[backup]\nto = \"/srv/backup\"\ndirectories = [\"/srv/uploads\"]\n";
+const BACKUP: &str = "\n[backup]\nto = \"/srv/backup\"\nkeep = { daily = 2 }\ndirectories = [\"/srv/uploads\"]\n\
+                      \n[alert]\nprogram = [\"/usr/local/bin/page\"]\n";
+
+/// What Prometheus is told of backups.
+pub const NUMBERS: [&str; 3] = [
+    "tavern_backup_ok",
+    "tavern_backup_age_seconds",
+    "tavern_backup_good_age_seconds",
+];
 
 /// Debian's restic from the mirror, as an install gets it.
 fn with_backups(image: Image, name: &str) -> Host {
@@ -23,7 +31,23 @@ fn add_backups(host: &Host) {
     host.ok("mkdir -p /srv/uploads; chmod g+s /srv/uploads; echo kept >/srv/uploads/file; apt-get -q update >/dev/null");
     let text = host.read(STACK);
     host.write(STACK, &format!("{text}{BACKUP}"), 0o644);
-    host.ok("tavernctl install --yes");
+    host.write(
+        "/usr/local/bin/page",
+        "#!/bin/bash\n(cat; echo) >>/root/page\n",
+        0o755,
+    );
+    // A copy of the key, for whoever looks.
+    let said = on_a_terminal(host, "tavernctl install --yes", "");
+    exits(&said, 0);
+    let key = host.read(&format!("{CREDENTIALS}/backup-key"));
+    assert_eq!(said.stdout.matches(key.trim()).count(), 1, "{said}");
+}
+
+/// What is said to eyes; `typed` is what they answer.
+fn on_a_terminal(host: &Host, command: &str, typed: &str) -> Output {
+    host.sh(&format!(
+        "printf '{typed}' | script -qec '{command}' /dev/null"
+    ))
 }
 
 /// The repository of a host, on another one.
@@ -43,8 +67,7 @@ fn secrets(host: &Host) -> String {
 #[test]
 fn debian_12_backups_on_another_host() {
     let first = with_backups(Image::BookwormPrepared, "backup12");
-    let again = first.ok("tavernctl install --yes");
-    assert!(again.contains("Nothing to change."), "{again}");
+    the_key_is_shown_once(&first);
     let session = token(&first);
     for _ in 0..41 {
         count(&first, &session);
@@ -71,6 +94,7 @@ fn debian_12_backups_on_another_host() {
     );
     exits(&first.sh("tavernctl check"), 0);
     assert!(first.ok("tavernctl status").contains("last good"));
+    its_numbers_are(&first, [Some(1), Some(0), Some(0)]);
     nothing_is_left_of_a_drill(&first);
     nothing_secret_is_in_the_open(&first);
     the_timers_do_the_same(&first);
@@ -115,6 +139,49 @@ fn debian_12_backups_on_another_host() {
     second.ok("tavernctl backup now && tavernctl backup verify");
     nothing_beside(&second);
     exits(&second.sh("tavernctl uninstall --purge --yes"), 0);
+}
+
+/// The first install has shown it; later it takes a terminal, and a yes.
+fn the_key_is_shown_once(host: &Host) {
+    let key = host.read(&format!("{CREDENTIALS}/backup-key"));
+    let shown = |output: &Output| output.to_string().matches(key.trim()).count();
+    let again = on_a_terminal(host, "tavernctl install --yes", "");
+    assert!(again.stdout.contains("Nothing to change."), "{again}");
+    assert_eq!(shown(&again), 0, "{again}");
+    let nobody = host.sh("echo y | tavernctl backup key counter");
+    exits(&nobody, 1);
+    assert!(nobody.stderr.contains("on a terminal only"), "{nobody}");
+    assert_eq!(shown(&nobody), 0, "{nobody}");
+    for (typed, code) in [("n\\n", 1), ("y\\n", 0)] {
+        let asked = on_a_terminal(host, "tavernctl backup key counter", typed);
+        exits(&asked, code);
+        assert!(asked.stdout.contains("Show the key"), "{asked}");
+        assert_eq!(shown(&asked), usize::from(code == 0), "{asked}");
+    }
+}
+
+/// Whether all is well, and in hours how old the newest and the last good one are.
+fn its_numbers_are(host: &Host, wanted: [Option<u64>; 3]) {
+    let ask = "curl -sS --unix-socket /run/tavern/tavernd.metrics.sock http://localhost/metrics";
+    // It looks every half minute, and when it begins.
+    host.ok("systemctl restart tavernd");
+    host.wait("the numbers", Duration::from_secs(60), || {
+        let text = host.ok(ask);
+        let of = |name: &str| -> Option<u64> {
+            let start = format!("{name}{{stack=\"counter\"}} ");
+            let number = text.lines().find_map(|line| line.strip_prefix(&start))?;
+            let number: f64 = number.parse().expect("a number");
+            assert!(number >= 0.0, "{start}{number}");
+            let unit = if name.ends_with("_seconds") {
+                3600.0
+            } else {
+                1.0
+            };
+            Some((number / unit) as u64)
+        };
+        let found = NUMBERS.map(of);
+        (found == wanted).then_some(()).ok_or(format!("{found:?}"))
+    });
 }
 
 fn nothing_is_left_of_a_drill(host: &Host) {
@@ -179,7 +246,15 @@ fn debian_13_backups_are_refused_before_anything_is_touched() {
     let host = with_backups(Image::TrixiePrepared, "backup13");
     let session = token(&host);
     count(&host, &session);
-    host.ok("tavernctl backup now; tavernctl backup verify; cp -a /srv/backup /srv/sound");
+    host.ok("systemctl stop tavern-check.timer; tavernctl backup now");
+    old_ones_are_forgotten(&host);
+    host.ok("tavernctl backup verify; cp -a /srv/backup /srv/sound");
+    wait_until_healthy(&host, "the site");
+    // Rounds are ours, and nothing was told before them.
+    host.ok("rm -f /root/page /var/lib/tavern/health/history.redb");
+    round(&host);
+    round(&host);
+    host.ok("test ! -e /root/page");
     let damage: [(&str, &str, &str); 6] = [
         (
             "data damaged",
@@ -243,6 +318,13 @@ fn debian_13_backups_are_refused_before_anything_is_touched() {
         "journalctl --no-pager TAVERN_EVENT=drill-failed TAVERN_STACK=counter PRIORITY=3 -o cat",
     );
     assert!(said.contains("failed"), "{said}");
+    // And it is told to whoever is to be told.
+    round(&host);
+    round(&host);
+    let page = host.read("/root/page");
+    assert!(page.contains("could not be restored"), "{page}");
+    its_numbers_are(&host, [Some(0), Some(0), None]);
+    host.ok("systemctl start tavern-check.timer");
     nothing_beside(&host);
     // Sound again, it is good again, also after a full disk.
     host.ok(
@@ -251,6 +333,7 @@ fn debian_13_backups_are_refused_before_anything_is_touched() {
     host.ok("tavernctl backup verify");
     exits(&host.sh("tavernctl check"), 0);
     a_full_target(&host);
+    one_is_chosen_by_its_name(&host, &session);
     a_kill_in_the_middle(&host, &session);
 }
 
@@ -284,6 +367,83 @@ fn a_full_target(host: &Host) {
     host.ok("umount /srv/backup");
     host.ok("tavernctl backup now && tavernctl backup verify");
     exits(&host.sh("tavernctl check"), 0);
+}
+
+/// On a terminal one line that is written anew; in a log none.
+fn how_far_it_is_is_shown(host: &Host) {
+    host.ok("truncate -s 1G /srv/uploads/large");
+    let shown = on_a_terminal(host, "tavernctl backup now", "");
+    exits(&shown, 0);
+    let lines: Vec<&str> = shown.stdout.split('\r').collect();
+    let is_far = |line: &&&str| line.contains(" %: ") && line.contains("B of 1.0 GB");
+    assert!(lines.iter().filter(is_far).count() > 1, "{shown}");
+    assert!(!shown.stdout.contains("message_type"), "{shown}");
+    let logged = host.sh("rm /srv/uploads/large; tavernctl backup now");
+    exits(&logged, 0);
+    assert!(
+        !logged.to_string().contains(['%', '\r', '\u{1b}']),
+        "{logged}"
+    );
+}
+
+/// Of this stack the last of so many days are kept; what others have there is theirs.
+fn old_ones_are_forgotten(host: &Host) {
+    let restic = format!(
+        "export RESTIC_REPOSITORY={REPOSITORY} RESTIC_PASSWORD_FILE={CREDENTIALS}/backup-key;"
+    );
+    let save = "restic -q backup /etc/hostname --time";
+    host.ok(&format!(
+        "{restic} set -e; for day in 1 2 3; do {save} \"2020-01-0$day 00:00:00\" --host counter --tag tavern; done; \
+         for hour in 1 2; do {save} \"2020-01-01 0$hour:00:00\" --host other --tag tavern; done; \
+         {save} '2020-01-01 00:00:00' --host counter"
+    ));
+    how_far_it_is_is_shown(host);
+    let left = host.ok(&format!(
+        "{restic} restic snapshots --json | jq -r '.[] | [.hostname, (.tags // [\"-\"] | join(\" \")), \
+         (.time[:10] | if startswith(\"2020\") then . else \"now\" end)] | join(\" \")' | sort"
+    ));
+    let theirs = ["counter - 2020-01-01"];
+    let ours = ["counter tavern 2020-01-03", "counter tavern now"];
+    let others = ["other tavern 2020-01-01"; 2];
+    let kept: Vec<&str> = [&theirs[..], &ours, &others].concat();
+    assert_eq!(left.lines().collect::<Vec<_>>(), kept);
+}
+
+/// The names of the backups of a kind, oldest first.
+fn names(host: &Host, kind: &str) -> Vec<String> {
+    let listed = host.ok("tavernctl backup list --json");
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let rows = listed.as_array().expect("a list").iter();
+    rows.filter(|row| row["kind"] == kind)
+        .map(|row| row["id"].as_str().expect("a name").to_owned())
+        .collect()
+}
+
+/// By the beginning of its name; and the safety copy of a restore gives back what it took.
+fn one_is_chosen_by_its_name(host: &Host, session: &str) {
+    let page = "/var/www/counter/open/mine.html";
+    host.ok(&format!("echo saved >{page}; tavernctl backup now"));
+    let visits = count(host, session);
+    host.ok(&format!("echo later >{page}"));
+    for unknown in ["0000000000", "-"] {
+        let refused = host.sh(&format!("tavernctl restore --yes -- {unknown}"));
+        exits(&refused, 1);
+        assert!(refused.stderr.contains("there is no backup"), "{refused}");
+    }
+    let refused = host.sh("tavernctl restore --yes ''");
+    exits(&refused, 1);
+    assert!(refused.stderr.contains("more than one backup"), "{refused}");
+    for (kind, was, found) in [
+        ("backup", "saved\n", visits),
+        ("safety copy", "later\n", visits + 1),
+    ] {
+        let id = names(host, kind).pop().expect("a backup");
+        let restored = host.sh(&format!("tavernctl restore --yes {}", &id[..6]));
+        exits(&restored, 0);
+        assert!(restored.stdout.contains(&id), "{restored}");
+        assert_eq!(host.read(page), was);
+        assert_eq!(count(host, session), found, "{kind}");
+    }
 }
 
 /// Killed while it is swapped in, the host is as it was after its next boot.

@@ -1,6 +1,6 @@
 //! tavernd on a real host: what is lost comes back, by itself, and nothing else is touched.
 
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::site::{count, edit, exits, installed, status, token, wait_until_healthy};
@@ -34,11 +34,11 @@ fn keeps_its_containers(image: Image, name: &str) {
     a_hold_is_respected(&host);
     a_foreign_container_is_left_alone(&host);
     a_crash_loop_is_said(&host);
-    nobody_notices_that_it_is_killed(&host);
+    nobody_notices_what_becomes_of_it(&host);
     assert_eq!(its_start(&host, "theirs"), theirs, "not ours to touch");
     a_pruned_image_comes_from_its_file(&host);
-    // By all that, no generation was made, and nothing is left to do.
-    assert_eq!(host.ok("ls /var/lib/tavern/generations"), "1\n2\n");
+    // By all that but the upgrade no generation was made, and nothing is left to do.
+    assert_eq!(host.ok("ls /var/lib/tavern/generations"), "1\n2\n3\n");
     exits(&host.sh("tavernctl plan"), 0);
     exits(&host.sh("tavernctl uninstall --yes --purge"), 0);
     host.ok(
@@ -209,37 +209,116 @@ fn a_crash_loop_is_said(host: &Host) {
     assert_eq!(host.ok(journal).matches(said).count(), 1);
 }
 
-fn nobody_notices_that_it_is_killed(host: &Host) {
-    let what_runs = || {
-        let redis = its_start(host, "redis-flask");
-        redis + &host.ok("systemctl show -P MainPID tavern-counter.service nginx.service")
-    };
-    let before = what_runs();
-    let url = format!("https://{}/flask/api/ping", host.ip());
-    std::thread::scope(|scope| {
-        let load = scope.spawn(|| {
-            let output = Command::new("ab")
-                .args(["-q", "-k", "-n", "5000", "-c", "32", &url])
-                .output()
-                .expect("ab is installed by tests/run");
-            String::from_utf8_lossy(&output.stdout).into_owned()
+/// Requests without end, until they are told to.
+struct Load<'a> {
+    host: &'a Host,
+    ab: Child,
+}
+
+impl<'a> Load<'a> {
+    fn begin(host: &'a Host) -> Self {
+        let ab = Command::new("ab")
+            .args(["-q", "-k", "-n", "2000000", "-c", "32"])
+            .arg(format!("https://{}/flask/api/ping", host.ip()))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("ab is installed by tests/run");
+        let load = Self { host, ab };
+        load.goes_on("the beginning");
+        load
+    }
+
+    fn answers(&self) -> u64 {
+        let log = "/var/log/nginx/counter-flask.access.json";
+        let lines = self.host.ok(&format!("wc -l <{log}"));
+        lines.trim().parse().expect("a number")
+    }
+
+    /// What happens now happens under load.
+    fn goes_on(&self, what: &str) {
+        let before = self.answers();
+        self.host.wait("requests to go on", SOON, || {
+            let now = self.answers();
+            (now > before + 64)
+                .then_some(())
+                .ok_or(format!("{what}: {before}, {now}"))
         });
-        let mut kills = 0;
-        while !load.is_finished() || kills < 3 {
-            host.ok("systemctl kill -s KILL --kill-who=main tavernd; true");
-            host.wait("tavernd to be back", SOON, || {
-                let state = host.sh("systemctl is-active tavernd").stdout;
-                (state == "active\n").then_some(()).ok_or(state)
-            });
-            kills += 1;
-        }
-        let report = load.join().expect("ab ended");
-        assert!(report.contains("Complete requests:      5000"), "{report}");
-        assert!(report.contains("Failed requests:        0"), "{report}");
-        assert!(!report.contains("Non-2xx"), "{report}");
-    });
+    }
+
+    /// What ab says of all of them.
+    fn end(self) -> String {
+        let interrupt = Command::new("kill")
+            .args(["-INT", &self.ab.id().to_string()])
+            .status();
+        assert!(interrupt.expect("kill").success());
+        let output = self.ab.wait_with_output().expect("ab ended");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+/// Killed, hanging, stopped and replaced by another build: no request fails, and nothing it keeps is started anew.
+fn nobody_notices_what_becomes_of_it(host: &Host) {
+    let containers = || its_start(host, "redis-flask") + &its_start(host, "theirs");
+    let what_runs = || {
+        containers() + &host.ok("systemctl show -P MainPID tavern-counter.service nginx.service")
+    };
+    let process = || host.ok("systemctl show -P MainPID tavernd.service");
+    let before = what_runs();
+    let load = Load::begin(host);
+    let by = |what: &str, script: &str| {
+        let old = process();
+        host.ok(script);
+        load.goes_on(what);
+        host.wait(&format!("tavernd after {what}"), SOON, || {
+            let state = host.sh("systemctl is-active tavernd").stdout;
+            let is_new = state == "active\n" && process() != old;
+            is_new.then_some(()).ok_or(state)
+        });
+    };
+    for _ in 0..3 {
+        by(
+            "a kill",
+            "systemctl kill -s KILL --kill-who=main tavernd; true",
+        );
+    }
+    // What its unit says in a minute, in five seconds.
+    let dropin = "/run/systemd/system/tavernd.service.d";
+    by(
+        "a shorter watchdog",
+        &format!(
+            "mkdir -p {dropin} && printf '[Service]\\nWatchdogSec=5\\n' >{dropin}/lab.conf && \
+             systemctl daemon-reload && systemctl restart tavernd"
+        ),
+    );
+    by("a hang", "systemctl kill -s STOP --kill-who=main tavernd");
+    let said = host.ok("journalctl --sync; journalctl --no-pager -o cat -u tavernd");
+    assert_eq!(said.matches("Watchdog timeout").count(), 1, "{said}");
+    host.ok(&format!(
+        "rm -r {dropin} && systemctl daemon-reload && systemctl stop tavernd"
+    ));
+    load.goes_on("a stop");
+    by("a start", "systemctl start tavernd");
     wait_for_phase(host, "up");
     assert_eq!(what_runs(), before, "it adopts what runs");
+    assert_eq!(host.ok("ls /var/lib/tavern/generations"), "1\n2\n");
+    let before = containers();
+    by(
+        "an upgrade",
+        "cp /root/tavernctl /root/newer && printf x >>/root/newer && /root/newer install --yes && \
+         cmp /root/newer /usr/local/bin/tavernctl",
+    );
+    wait_for_phase(host, "up");
+    assert_eq!(containers(), before, "so does another build");
+    let report = load.end();
+    let complete = report
+        .lines()
+        .find_map(|line| line.strip_prefix("Complete requests:"));
+    let complete: u64 = complete
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or_default();
+    assert!(complete >= 5000, "{report}");
+    assert!(report.contains("Failed requests:        0"), "{report}");
+    assert!(!report.contains("Non-2xx"), "{report}");
 }
 
 fn a_pruned_image_comes_from_its_file(host: &Host) {

@@ -38,6 +38,7 @@ fn bears_trouble(image: Image, name: &str) {
     let theirs = host.ok("docker inspect -f '{{.State.StartedAt}}' theirs");
     wait_until_healthy(&host, "the site");
     what_somebody_changed_is_made_anew(&host);
+    one_of_another_image_is_made_anew(&host);
     a_full_disk_ends(&host);
     too_little_memory_ends(&host);
     damaged_data_is_left_to_people(&host);
@@ -139,6 +140,8 @@ fn what_somebody_changed_is_made_anew(host: &Host) {
              tavernctl hold --end redis");
     wait_for(host, "its network", ".HostConfig.NetworkMode", "none");
     wait_for(host, "its root", ".HostConfig.ReadonlyRootfs", "true");
+    let log = "map[max-file:3 max-size:10m]";
+    assert_eq!(inspect(host, ".HostConfig.LogConfig.Config"), log);
     let later = wait_for_count(host, &session, "the container with its own settings");
     assert!(later > now, "{now}, then {later}");
     assert_eq!(
@@ -146,6 +149,29 @@ fn what_somebody_changed_is_made_anew(host: &Host) {
         "1\n2\n",
         "no generation of it"
     );
+}
+
+/// Made with our label and every setting of ours, but not of our image.
+fn one_of_another_image_is_made_anew(host: &Host) {
+    let session = token(host);
+    let before = count(host, &session);
+    let image = inspect(host, ".Image");
+    let ask = "curl -sSf --unix-socket /var/run/docker.sock -X POST http://localhost/containers";
+    host.ok(&format!(
+        "set -e; docker create --name their-image theirs:1; docker commit -m theirs their-image another:1; docker rm their-image; \
+         tavernctl hold redis; \
+         docker inspect redis-flask | jq '.[0] | .Config + {{HostConfig: .HostConfig, Image: \"another:1\"}}' >/root/body; \
+         docker rm -f redis-flask; \
+         {ask}/create?name=redis-flask -H 'Content-Type: application/json' -d @/root/body; docker start redis-flask"
+    ));
+    let id = inspect(host, ".Id");
+    assert_ne!(inspect(host, ".Image"), image);
+    host.ok("tavernctl hold --end redis");
+    wait_for(host, "its image", ".Image", &image);
+    assert_ne!(inspect(host, ".Id"), id);
+    let now = wait_for_count(host, &session, "the container of the image of ours");
+    assert!(now > before, "{before}, then {now}");
+    host.ok("docker rmi another:1");
 }
 
 /// The volume on a small disk of its own, which fills up and is cleared.
