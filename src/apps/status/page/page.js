@@ -136,20 +136,21 @@ function containerRow(one) {
     one.error ? el("p", { class: "found" }, one.error) : null);
 }
 
+/** The probe's verdict and why, by the snapshot; what its reason does not say already, after it. */
+function judgedRow(one, about, more) {
+  const extra = more && !one.reason?.includes(more) ? el("p", { class: one.reason ? "found" : "soft" }, more) : null;
+  return el("li", {}, mark(one.verdict), el("span", { class: "name" }, one.stack), el("span", { class: "soft" }, about),
+    one.reason ? el("p", { class: "found", "data-verdict": one.verdict }, one.reason) : null, extra);
+}
+
 function certificateRow(one) {
   const left = Math.floor((one.not_after - now.time) / 86400);
-  const verdict = left < 0 ? "unhealthy" : left < 7 ? "unknown" : "healthy";
-  return el("li", {}, mark(verdict), el("span", { class: "name" }, one.stack),
-    el("span", { class: "soft" }, left < 0 ? "has ended" : `${left} day${left === 1 ? "" : "s"} left, ${one.issuer}`),
-    one.error ? el("p", { class: "found" }, one.error) : null);
+  const life = one.not_after === null ? "cannot be read" : left < 0 ? "has ended" : `${left} day${left === 1 ? "" : "s"} left`;
+  return judgedRow(one, [`${life}, ${one.issuer}`], one.error);
 }
 
 function backupRow(one) {
-  const fault = one.fault ?? one.failure;
-  const verdict = fault ? "unhealthy" : one.good ? "healthy" : "unknown";
-  return el("li", {}, mark(verdict), el("span", { class: "name" }, one.stack),
-    el("span", { class: "soft" }, "newest ", when(one.newest), ", last good ", when(one.good)),
-    fault ? el("p", { class: "found" }, fault) : null);
+  return judgedRow(one, ["newest ", when(one.newest), ", last good ", when(one.good)], one.failure ?? one.fault);
 }
 
 function drawAll() {
