@@ -40,6 +40,8 @@ mod doorstep;
 mod edge;
 #[path = "lab/figures.rs"]
 mod figures;
+#[path = "lab/figures_of_recovery.rs"]
+mod figures_of_recovery;
 #[path = "lab/firewall.rs"]
 mod firewall;
 #[path = "lab/generations.rs"]

@@ -25,10 +25,19 @@ impl Backups<'_> {
     /// # Errors
     /// When it is not good: the record and the journal have it then.
     pub fn drill(&self, stack: &Stack, all_data: bool) -> Result<Drilled, BackupError> {
-        let _alone = self.alone()?;
         let mut tried = None;
-        let outcome = self.try_newest(stack, all_data, &mut tried);
-        let cleared = self.engine.host.files.remove_tree(&self.drill_place());
+        let (alone, outcome) = match self.alone() {
+            Ok(alone) => {
+                let outcome = self.try_newest(stack, all_data, &mut tried);
+                (Some(alone), outcome)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        // What lies there without the lock is another's.
+        let cleared = match alone {
+            Some(_) => self.engine.host.files.remove_tree(&self.drill_place()),
+            None => Ok(()),
+        };
         let at = self.now();
         match &outcome {
             Ok(drilled) => {
@@ -52,6 +61,18 @@ impl Backups<'_> {
                     Some(&drilled.id),
                     &text,
                 );
+            }
+            // One of before stays good as long as it is young enough; where there is none, it is time that somebody knows.
+            Err(error) if error.is_another_at_work() => {
+                let text = format!("the drill of stack {} was not tried: {error}", stack.name);
+                self.tell(Priority::Error, "drill-failed", &stack.name, None, &text);
+                let fault = Some(format!("not tried: {error}"));
+                let _ = self.note(&stack.name, |record| {
+                    if record.good.is_none() {
+                        let id = None;
+                        record.drill = Some(Tried { at, id, fault });
+                    }
+                });
             }
             Err(error) => {
                 let id = tried.map(|one| one.short_id);

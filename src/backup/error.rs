@@ -36,6 +36,11 @@ impl BackupError {
         }
     }
 
+    /// Whether it says nothing but that another run was at work.
+    pub(super) fn is_another_at_work(&self) -> bool {
+        matches!(self, Self::Engine(EngineError::Locked { .. }))
+    }
+
     /// What to do about it.
     pub fn help(&self) -> Option<String> {
         match self {

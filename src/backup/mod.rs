@@ -7,6 +7,7 @@ mod authority;
 mod count;
 mod drill;
 mod error;
+mod far;
 mod journal;
 mod layout;
 mod manifest;
@@ -18,6 +19,7 @@ mod restic;
 mod restore;
 mod room;
 mod save;
+mod snapshot;
 mod sqlite;
 
 use std::path::{Path, PathBuf};
@@ -30,10 +32,11 @@ use crate::stack::{Backup, Stack, Target};
 
 pub use error::BackupError;
 pub use manifest::Manifest;
-pub use restic::{Kind, Restic, Snapshot};
+pub use restic::Restic;
 pub use restore::Restorable;
+pub use snapshot::{Kind, Snapshot};
 
-/// How long another backup, or a run of the engine, is waited for.
+/// The longest that others are waited for.
 const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// Where backups are put together, tried and fetched, below the place of ours.
@@ -42,12 +45,17 @@ const PLACES: [&str; 5] = ["stage", "drill", "drill-data", "drill-cluster", "res
 /// The backups of a host's stacks.
 pub struct Backups<'a> {
     engine: &'a Engine<'a>,
+    /// How long another backup, or a run of the engine, is waited for.
+    patience: Duration,
 }
 
 impl<'a> Backups<'a> {
     /// Through this engine.
     pub fn new(engine: &'a Engine<'a>) -> Self {
-        Self { engine }
+        Self {
+            engine,
+            patience: PATIENCE,
+        }
     }
 
     /// The repository of a stack, with its own key or another.
@@ -67,6 +75,7 @@ impl<'a> Backups<'a> {
         }
         Ok(Restic {
             processes: self.engine.host.processes.as_ref(),
+            progress: self.engine.progress,
             repository: backup.to.repository(&stack.name),
             key,
             cache: layout.backups().join("cache"),
@@ -100,7 +109,7 @@ impl<'a> Backups<'a> {
 
     /// One backup, drill or restore at a time.
     fn alone(&self) -> Result<Lock, BackupError> {
-        let lock = Lock::wait(&self.lock(), PATIENCE)?;
+        let lock = Lock::wait(&self.lock(), self.patience)?;
         self.clear()?;
         Ok(lock)
     }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use super::BackupError;
+use super::far::far;
+use super::{BackupError, Kind, Snapshot};
+use crate::engine::Progress;
 use crate::host::{HostError, Invocation, Outcome, Processes};
 use crate::stack::Retention;
 
@@ -26,64 +26,15 @@ const INCOMPLETE: i32 = 3;
 /// Safety copies that are kept: one for each of the last restores.
 const SAFETY_COPIES: &str = "3";
 
-/// What a backup was made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// By the clock or by hand.
-    Regular,
-    /// Before a restore.
-    Safety,
-}
-
-impl Kind {
-    /// Its tag.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Regular => "tavern",
-            Self::Safety => "safety",
-        }
-    }
-}
-
 /// A repository of one stack, and what opens it.
 pub struct Restic<'a> {
     pub(super) processes: &'a dyn Processes,
+    pub(super) progress: &'a dyn Progress,
     pub(super) repository: String,
     pub(super) key: PathBuf,
     pub(super) cache: PathBuf,
     /// Variables with the access to the store, such as `AWS_ACCESS_KEY_ID`.
     pub(super) access: Vec<(String, String)>,
-}
-
-/// A backup in a repository.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Snapshot {
-    /// Its name, whole.
-    pub id: String,
-    /// Its name as people write it.
-    pub short_id: String,
-    /// When it was made, in RFC 3339.
-    time: String,
-    /// What it is for.
-    #[serde(default)]
-    pub tags: Vec<String>,
-    /// The host it was made on.
-    #[serde(default)]
-    pub hostname: String,
-}
-
-impl Snapshot {
-    /// When it was made; long ago if it does not say so in a way that can be read.
-    pub fn at(&self) -> OffsetDateTime {
-        OffsetDateTime::parse(&self.time, &Rfc3339).unwrap_or(OffsetDateTime::UNIX_EPOCH)
-    }
-
-    /// What it was made for; nothing if Tavern did not make it.
-    pub fn kind(&self) -> Option<Kind> {
-        [Kind::Safety, Kind::Regular]
-            .into_iter()
-            .find(|kind| self.tags.iter().any(|tag| tag == kind.as_str()))
-    }
 }
 
 /// What was saved.
@@ -228,7 +179,12 @@ impl Restic<'_> {
             "--",
         ];
         args.extend(paths.iter().map(String::as_str));
-        let outcome = self.try_run(&args, LONG)?;
+        let mut told = |line: &str| {
+            let told = far(line);
+            told.iter().for_each(|text| self.progress.detail(text));
+            told.is_some()
+        };
+        let outcome = self.watched(&args, LONG, &mut told)?;
         let lines = outcome.stdout.lines();
         let summary = lines
             .filter_map(|line| serde_json::from_str::<Line>(line).ok())
@@ -352,11 +308,11 @@ impl Restic<'_> {
         Err(self.damaged(&outcome))
     }
 
-    /// Forgets the backups that are not to be kept, and gives their room back.
+    /// Forgets the backups of a stack that are not to be kept, and gives their room back.
     ///
     /// # Errors
     /// When the repository refuses.
-    pub fn forget(&self, keep: Retention) -> Result<(), BackupError> {
+    pub fn forget(&self, stack: &str, keep: Retention) -> Result<(), BackupError> {
         let counts = [
             ("--keep-daily", keep.daily),
             ("--keep-weekly", keep.weekly),
@@ -367,30 +323,16 @@ impl Restic<'_> {
             .filter(|(_, count)| *count > 0)
             .map(|(option, count)| (option, count.to_string()))
             .collect();
-        // Whatever the paths were at the time. The newest is kept whatever the clock says.
-        let mut args = vec![
-            "forget",
-            "--group-by",
-            "host",
-            "--tag",
-            "tavern",
-            "--keep-last",
-            "1",
-        ];
+        // Whatever the paths were at the time. What others have in the repository is theirs.
+        let ours = ["forget", "--group-by", "host", "--host", stack, "--tag"];
+        // The newest is kept whatever the clock says.
+        let mut args = [&ours[..], &[Kind::Regular.as_str(), "--keep-last", "1"]].concat();
         for (option, count) in &counts {
             args.extend([option, count.as_str()]);
         }
         self.run(&args, SHORT)?;
-        let args = [
-            "forget",
-            "--group-by",
-            "host",
-            "--tag",
-            "safety",
-            "--keep-last",
-            SAFETY_COPIES,
-        ];
-        self.run(&args, SHORT)?;
+        let safety = [Kind::Safety.as_str(), "--keep-last", SAFETY_COPIES];
+        self.run(&[&ours[..], &safety].concat(), SHORT)?;
         self.run(&["prune"], LONG).map(|_| ())
     }
 
@@ -418,6 +360,20 @@ impl Restic<'_> {
     }
 
     fn try_run(&self, args: &[&str], limit: Duration) -> Result<Outcome, BackupError> {
+        self.watched(args, limit, &mut |_| false)
+    }
+
+    fn watched(
+        &self,
+        args: &[&str],
+        limit: Duration,
+        seen: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Outcome, BackupError> {
+        // Of all but a backup it is kept in memory until it ends: a line in 50 s is enough.
+        let times_a_second = match args.first() {
+            Some(&"backup") => "2",
+            _ => "0.02",
+        };
         let key = self.key.to_string_lossy();
         let cache = self.cache.to_string_lossy();
         let mut invocation = Invocation::new("restic", args)
@@ -425,12 +381,11 @@ impl Restic<'_> {
             .env("RESTIC_REPOSITORY", &self.repository)
             .env("RESTIC_PASSWORD_FILE", &key)
             .env("RESTIC_CACHE_DIR", &cache)
-            // What it says of its progress is kept in memory until it ends: a line in 50 s is enough.
-            .env("RESTIC_PROGRESS_FPS", "0.02");
+            .env("RESTIC_PROGRESS_FPS", times_a_second);
         for (name, value) in &self.access {
             invocation = invocation.env(name, value);
         }
-        Ok(self.processes.run(&invocation)?)
+        Ok(self.processes.watch(&invocation, seen)?)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::journal::Priority;
 use super::manifest::{Manifest, Store};
 use super::redis::Session;
-use super::{BackupError, Backups, Kind, PATIENCE, Restic, asked_for};
+use super::{BackupError, Backups, Kind, Restic, asked_for};
 use crate::engine::Lock;
 use crate::host::Invocation;
 use crate::mint;
@@ -41,11 +41,17 @@ impl Backups<'_> {
     pub fn save(&self, stack: &Stack) -> Result<String, BackupError> {
         // That has a probe of its own, and no backup has failed for it.
         self.engine.refuse_open_exchange()?;
+        let at = self.now();
+        // Killed, it leaves no other word. Nor is a disk that takes no note a reason not to try.
+        let _ = self.note(&stack.name, |record| {
+            record.since.get_or_insert(at);
+            record.begun.get_or_insert(at);
+        });
         let outcome = self.alone().and_then(|_alone| {
             let restic = self.repository(stack, None)?;
             let id = self.save_as(stack, &restic, Kind::Regular)?;
             self.engine.progress.begin("forgetting old backups");
-            restic.forget(asked_for(stack)?.keep)?;
+            restic.forget(stack.name.as_str(), asked_for(stack)?.keep)?;
             Ok(id)
         });
         let at = self.now();
@@ -56,6 +62,7 @@ impl Backups<'_> {
                     record.place = Some(place);
                     record.newest = Some(Saved { id: id.clone(), at });
                     record.failure = None;
+                    record.begun = None;
                 })?;
                 let text = format!("backup {id} of stack {} made", stack.name);
                 self.tell(
@@ -72,6 +79,7 @@ impl Backups<'_> {
                 self.tell(Priority::Error, "backup-failed", &stack.name, None, &text);
                 // The first error is the one to be told.
                 let _ = self.note(&stack.name, |record| {
+                    record.begun = None;
                     record.failure = Some(Tried {
                         at,
                         id: None,
@@ -152,7 +160,7 @@ impl Backups<'_> {
             }
         }
         // No run of the engine changes a credential meanwhile.
-        let lock = Lock::wait(&self.engine.layout.lock, PATIENCE)?;
+        let lock = Lock::wait(&self.engine.layout.lock, self.patience)?;
         // It may have been a restore that was waited for.
         self.engine.refuse_open_exchange()?;
         for (name, path) in self.small_files(stack)? {

@@ -1,5 +1,6 @@
 //! Backups on a machine in memory, with a restic that answers as the real one was seen to.
 
+mod drill;
 mod postgres;
 
 use std::path::Path;
@@ -175,6 +176,12 @@ fn a_whole_backup_is_noted_with_its_place() {
     assert_eq!(record.place.as_deref(), Some("/srv/backup/web"));
     assert_eq!(record.failure, None);
     assert!(bench.was_asked("backup --json --host web --tag tavern"));
+    // Days, weeks and months as the stack file has them, of this stack alone.
+    let ours = "forget --group-by host --host web --tag";
+    let kept = "--keep-last 1 --keep-daily 7 --keep-weekly 4 --keep-monthly 6";
+    assert!(bench.was_asked(&format!("{ours} tavern {kept}")));
+    assert!(bench.was_asked(&format!("{ours} safety --keep-last 3")));
+    assert!(bench.was_asked("prune"));
 }
 
 /// bug: restic keeps what it could not read all of, and the next drill called it good.
@@ -314,33 +321,51 @@ fn what_is_true_of_a_volume_that_is_not_saved_stays_here() {
     assert!(has("jwt-key") && !has("grafana") && !has("backup-key"));
 }
 
-/// bug: a drill filled the disk that the site is on, and a backup that did not fit was no longer good.
+/// As people copy them from a list.
 #[test]
-fn a_drill_that_does_not_fit_is_not_begun() {
-    let snapshots = format!(
-        "[{{\"id\":\"{ID}\",\"short_id\":\"8f1c2d3e\",\"time\":\"2026-11-18T03:00:00Z\",\"tags\":[\"tavern\"]}}]"
-    );
-    let manifest = "{\"version\":1,\"tavern\":\"0.1.0\",\"stack\":\"web\",\"made\":1,\"files\":{},\
-                    \"stores\":[],\"trees\":[]}";
-    let full =
-        "ignoring error for /x: write /x: no space left on device\nFatal: There were 1 errors\n";
-    for (size, restored) in [("9000000000000", 0), ("1000", 1)] {
-        let stats = format!("{{\"total_size\":{size},\"total_file_count\":3}}");
+fn a_backup_is_chosen_by_the_beginning_of_its_name() {
+    let line = |id: &str, tag: &str| {
+        format!(
+            "{{\"id\":\"{id}{id}\",\"short_id\":\"{id}\",\"time\":\"2026-11-18T03:00:00Z\",\"tags\":[\"{tag}\"]}}"
+        )
+    };
+    let all = [
+        line("8f1c2d3e", "tavern"),
+        line("8f1caaaa", "safety"),
+        line("77777777", "theirs"),
+    ];
+    let all = format!("[{}]", all.join(","));
+    let key = "0a".repeat(32);
+    let chosen = |id: &str| {
         let bench = Bench::new(&[
-            ("restic snapshots", 0, &snapshots, ""),
-            ("restic dump", 0, manifest, ""),
-            ("restic stats", 0, &stats, ""),
-            ("restic restore", restored, "", full),
+            ("restic snapshots", 0, &all, ""),
+            ("restic dump", 1, "", "x"),
         ]);
-        bench.note(&made(None));
-        let error = bench
-            .with(|backups| backups.drill(&bench.stack, false))
-            .err()
-            .unwrap();
-        assert!(matches!(error, BackupError::NoRoom { .. }), "{error}");
-        assert_eq!(bench.was_asked("restore 8f1c"), restored == 1);
-        let record = bench.record();
-        assert!(record.good.is_some() && record.drill.unwrap().fault.is_some());
+        let path = "/etc/tavern/credentials/web/backup-key";
+        bench.memory.machine().tree.plant(path, Node::file(&*key));
+        let outcome = bench.with(|backups| {
+            let found = backups.restorable(&bench.stack, Some(id), None);
+            found.err().unwrap().to_string()
+        });
+        let asked = bench.said.lock().unwrap().asked.join("\n");
+        (outcome, asked.contains("restic dump").then_some(()))
+    };
+    for (id, whole) in [
+        ("8f1c2", "8f1c2d3e"),
+        ("8f1ca", "8f1caaaa"),
+        ("8f1caaaa8f1c", "8f1caaaa"),
+    ] {
+        let (outcome, fetched) = chosen(id);
+        assert!(fetched.is_some() && outcome.contains(whole), "{outcome}");
+    }
+    for (id, words) in [
+        ("8f1c", "`8f1c` begins more than one backup's name"),
+        ("", "more than one"),
+        ("8f1c2d3f", "there is no backup `8f1c2d3f`"),
+        ("7777", "77777777 was not made by Tavern"),
+    ] {
+        let (outcome, fetched) = chosen(id);
+        assert!(fetched.is_none() && outcome.contains(words), "{outcome}");
     }
 }
 

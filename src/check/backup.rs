@@ -41,7 +41,19 @@ fn judge(record: &BackupRecord, backup: &Backup, now: i64) -> Judged {
             failure.fault.as_deref().unwrap_or("it does not say why"),
         ));
     }
+    // A night and a day for one that is large, or goes by a slow line.
+    if let Some(begun) = record.begun
+        && now - begun > DAY
+    {
+        return unhealthy(format!(
+            "one was begun {} ago and has come to no end: `journalctl -u tavern-backup` says how far it came",
+            age(now - begun)
+        ));
+    }
     let Some(newest) = &record.newest else {
+        if let Some(begun) = record.begun {
+            return note(format!("the first was begun {} ago", age(now - begun)));
+        }
         return note("none yet: the timer makes one, or `sudo tavernctl backup now`");
     };
     let old = now - newest.at;
@@ -71,14 +83,22 @@ fn judge(record: &BackupRecord, backup: &Backup, now: i64) -> Judged {
             drill.id.as_deref().unwrap_or("the newest"),
         ));
     }
+    let limit = i64::from(backup.drill.days() + backup.days_between()) * DAY + DAY;
     let Some(good) = &record.good else {
+        if let Some(since) = record.since
+            && now - since > limit
+        {
+            return unhealthy(format!(
+                "made for {}, and none was ever tried: `systemctl status tavern-drill.timer`, and `sudo tavernctl backup verify`",
+                age(now - since)
+            ));
+        }
         return note(format!(
             "{} old, not tried yet: `sudo tavernctl backup verify` restores it into a throw-away container",
             age(old)
         ));
     };
     let tried = now - good.at;
-    let limit = i64::from(backup.drill.days() + backup.days_between()) * DAY + DAY;
     if tried > limit {
         return unhealthy(format!(
             "the last good one is {} old: `systemctl status tavern-drill.timer`, and `sudo tavernctl backup verify`",
@@ -139,6 +159,32 @@ mod tests {
         record.good = saved(HOUR);
         record.drill = tried(None);
         assert_eq!(verdict(&record), Verdict::Healthy);
+    }
+
+    #[test]
+    fn what_never_comes_to_an_end_or_to_a_trial_is_unhealthy() {
+        let verdict = |record: &BackupRecord| judge(record, &backup(), NOW).verdict;
+        let begun = |ago: i64| BackupRecord {
+            since: Some(NOW - ago),
+            begun: Some(NOW - ago),
+            ..BackupRecord::default()
+        };
+        assert_eq!(verdict(&begun(HOUR)), Verdict::Note);
+        assert_eq!(verdict(&begun(2 * DAY)), Verdict::Unhealthy);
+        // A new one every night, and no drill.
+        let made = |ago: i64| BackupRecord {
+            newest: saved(HOUR),
+            begun: None,
+            ..begun(ago)
+        };
+        assert_eq!(verdict(&made(3 * DAY)), Verdict::Note);
+        assert_eq!(verdict(&made(30 * DAY)), Verdict::Unhealthy);
+        // Of an older build, which did not say since when.
+        let unsaid = BackupRecord {
+            since: None,
+            ..made(0)
+        };
+        assert_eq!(verdict(&unsaid), Verdict::Note);
     }
 
     #[test]

@@ -94,7 +94,13 @@ impl Printer {
 
 impl Progress for Printer {
     fn begin(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "  {text}");
+        // On a terminal a detail of the step before may stand there.
+        let clear = if std::io::stderr().is_terminal() {
+            "\u{1b}[2K"
+        } else {
+            ""
+        };
+        let _ = writeln!(std::io::stderr(), "{clear}  {text}");
     }
 
     /// Layers and the like: on a terminal one line, rewritten; in a log nothing.

@@ -46,7 +46,7 @@ pub(super) fn run(_arguments: &Arguments, printer: &Printer) -> Answer {
         ));
     }
     text.push_str(&found(&engine));
-    if let Some(health) = supervise::last(&engine) {
+    if let Some(health) = supervise::standing(&engine) {
         text.push_str(&described(&health));
     }
     let picture = Picture::read(&host, &engine.layout);

@@ -2,9 +2,9 @@
 
 use std::io::{BufRead as _, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -103,6 +103,22 @@ pub trait Processes: Send + Sync {
     /// # Errors
     /// When it cannot start or does not end in time; then its process group is ended.
     fn run(&self, invocation: &Invocation) -> Result<Outcome, HostError>;
+
+    /// As `run`, and gives each line that the program prints to `seen` as it comes. A line of which that says true is
+    /// not kept.
+    ///
+    /// # Errors
+    /// As `run`.
+    fn watch(
+        &self,
+        invocation: &Invocation,
+        seen: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Outcome, HostError> {
+        let mut outcome = self.run(invocation)?;
+        let lines = outcome.stdout.split_inclusive('\n');
+        outcome.stdout = lines.filter(|line| !seen(line.trim_end())).collect();
+        Ok(outcome)
+    }
 
     /// Gives each line that the program prints to `line`, until the program ends or `line` says false.
     /// Has no time limit; the program is ended when this returns.
@@ -207,6 +223,14 @@ impl Processes for RealProcesses {
     }
 
     fn run(&self, invocation: &Invocation) -> Result<Outcome, HostError> {
+        self.watch(invocation, &mut |_| false)
+    }
+
+    fn watch(
+        &self,
+        invocation: &Invocation,
+        seen: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Outcome, HostError> {
         let mut command = command(invocation);
         if invocation.input.is_some() {
             command.stdin(Stdio::piped());
@@ -219,7 +243,8 @@ impl Processes for RealProcesses {
         let stdin = child.stdin.take();
         let input = invocation.input.clone();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (sender, ended) = mpsc::channel();
+        // Whoever is slow to look at the lines slows the program, and fills no memory.
+        let (sender, said) = mpsc::sync_channel(64);
         std::thread::spawn(move || {
             std::thread::scope(|scope| {
                 scope.spawn(move || {
@@ -228,23 +253,35 @@ impl Processes for RealProcesses {
                     }
                 });
                 let complaints = scope.spawn(move || read_all(stderr));
-                let printed = read_all(stdout);
+                read_lines(stdout, |line| {
+                    let _ = sender.send(Said::Line(line));
+                });
                 let complaints = complaints.join().unwrap_or_default();
-                let _ = sender.send((child.wait(), printed, complaints));
+                let _ = sender.send(Said::End(child.wait(), complaints));
             });
         });
-        let Ok((status, stdout, stderr)) = ended.recv_timeout(invocation.limit) else {
-            if let Some(group) = group {
-                let _ = killpg(group, Signal::SIGKILL);
+        let begun = Instant::now();
+        let mut printed = Vec::new();
+        let (status, stderr) = loop {
+            match said.recv_timeout(invocation.limit.saturating_sub(begun.elapsed())) {
+                Ok(Said::Line(line)) => {
+                    if !seen(String::from_utf8_lossy(&line).trim_end()) {
+                        printed.extend(line);
+                    }
+                }
+                Ok(Said::End(status, complaints)) => break (status, complaints),
+                Err(_) => {
+                    if let Some(group) = group {
+                        let _ = killpg(group, Signal::SIGKILL);
+                    }
+                    return Err(HostError::Timeout {
+                        program: invocation.program.to_owned(),
+                        args: invocation.args.join(" "),
+                        limit: invocation.limit,
+                        tail: tail(&last_complaints(&said)),
+                    });
+                }
             }
-            // What it said by then may be why.
-            let said = ended.recv_timeout(Duration::from_secs(1));
-            return Err(HostError::Timeout {
-                program: invocation.program.to_owned(),
-                args: invocation.args.join(" "),
-                limit: invocation.limit,
-                tail: said.map_or(String::new(), |(_, _, complaints)| tail(&complaints)),
-            });
         };
         let status = status.map_err(|source| HostError::Spawn {
             program: invocation.program.to_owned(),
@@ -255,9 +292,43 @@ impl Processes for RealProcesses {
             .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         Ok(Outcome {
             code,
-            stdout,
+            stdout: String::from_utf8_lossy(&printed).into_owned(),
             stderr,
         })
+    }
+}
+
+/// What comes of a running program.
+enum Said {
+    Line(Vec<u8>),
+    /// It has ended, and complained of this.
+    End(std::io::Result<ExitStatus>, String),
+}
+
+/// What an ended program said by then may be why.
+fn last_complaints(said: &mpsc::Receiver<Said>) -> String {
+    let limit = Instant::now() + Duration::from_secs(1);
+    loop {
+        match said.recv_timeout(limit.saturating_duration_since(Instant::now())) {
+            Ok(Said::Line(_)) => {}
+            Ok(Said::End(_, complaints)) => return complaints,
+            Err(_) => return String::new(),
+        }
+    }
+}
+
+/// Each with its end of line.
+fn read_lines(pipe: Option<impl Read>, mut take: impl FnMut(Vec<u8>)) {
+    let Some(pipe) = pipe else {
+        return;
+    };
+    let mut reader = std::io::BufReader::new(pipe);
+    let mut line = Vec::new();
+    while reader
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|count| count > 0)
+    {
+        take(std::mem::take(&mut line));
     }
 }
 
@@ -283,6 +354,26 @@ mod tests {
             error.contains("ls /nonexistent-x") && error.contains("No such file"),
             "{error}"
         );
+    }
+
+    /// As it comes: the program goes on only when its first line was seen.
+    #[test]
+    fn a_line_is_seen_before_the_next_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let go = directory.path().join("go");
+        let script = "$| = 1; print \"one\\n\"; select(undef, undef, undef, 0.01) until -e $ARGV[0]; print \"two\\nend\"";
+        let words = ["-e", script, &go.to_string_lossy()];
+        let invocation = Invocation::new("perl", &words);
+        let mut seen = Vec::new();
+        let outcome = RealProcesses
+            .watch(&invocation, &mut |line| {
+                seen.push(line.to_owned());
+                std::fs::write(&go, "").unwrap();
+                line == "one"
+            })
+            .unwrap();
+        assert_eq!(seen, ["one", "two", "end"]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "two\nend"));
     }
 
     #[test]

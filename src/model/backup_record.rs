@@ -20,6 +20,12 @@ pub struct BackupRecord {
     /// What became of the last try to restore one.
     #[serde(default)]
     pub drill: Option<Tried>,
+    /// When the first try to make one began, in seconds since 1970.
+    #[serde(default)]
+    pub since: Option<i64>,
+    /// When a try began that has come to no end yet: it is under way, or was killed.
+    #[serde(default)]
+    pub begun: Option<i64>,
 }
 
 /// A backup that was made.

@@ -1,10 +1,11 @@
 //! Verdicts over time, as a pure function: what changed for good, what only wavers.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Finding, Verdict};
+use crate::check::{Finding, Verdict, age};
 
 /// Seconds since 1970.
 pub type Second = i64;
@@ -19,6 +20,11 @@ pub const WAVERS_WITHIN: Second = 3600;
 pub const STILL: Second = 1800;
 /// Missing in so many rounds in a row, a probe is asked no more.
 pub const MISSED: u32 = 5;
+
+/// Without a round for so long, nobody asks any more: they come by the minute.
+pub const OVERDUE: Duration = Duration::from_secs(300);
+/// What stands for the rounds themselves.
+pub const ROUNDS: &str = "health rounds";
 
 /// What is known of one probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +47,21 @@ pub struct Track {
     missed: u32,
 }
 
+impl Track {
+    fn new(subject: String, reason: String, since: Second) -> Self {
+        Self {
+            subject,
+            verdict: Verdict::Healthy,
+            since,
+            reason,
+            wavers: false,
+            other: None,
+            changes: Vec::new(),
+            missed: 0,
+        }
+    }
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(count: &u32) -> bool {
     *count == 0
@@ -51,6 +72,9 @@ fn is_zero(count: &u32) -> bool {
 pub struct Health {
     /// By stack and subject.
     pub tracks: BTreeMap<String, Track>,
+    /// When the last round came; older builds did not say.
+    #[serde(default)]
+    pub at: Second,
 }
 
 /// Something that people are to know.
@@ -126,9 +150,31 @@ fn gravity(finding: &Finding) -> u8 {
 }
 
 impl Health {
+    /// The same as it is to be shown at `now`: when nobody has asked for long, that is an ill of its own.
+    pub fn standing(mut self, now: Second, up: Duration) -> Self {
+        let is_known = self.at != 0 && up > OVERDUE;
+        let since = self.at;
+        let overdue = u64::try_from(now - since).is_ok_and(|age| age > OVERDUE.as_secs());
+        if is_known && overdue {
+            let reason = format!(
+                "the last was {} ago, and all else here is as it was then: \
+                 `systemctl status tavern-check.timer tavern-check.service` says why",
+                age(now - since)
+            );
+            let track = Track::new(ROUNDS.to_owned(), reason, since);
+            let track = Track {
+                verdict: Verdict::Unhealthy,
+                ..track
+            };
+            self.tracks.insert(ROUNDS.to_owned(), track);
+        }
+        self
+    }
+
     /// Takes in a round of answers; gives what is news.
     pub fn take(&mut self, findings: &[Finding], now: Second) -> Vec<News> {
         let mut news = Vec::new();
+        self.at = now;
         // Two answers of one name: the worse one speaks.
         let mut worst: BTreeMap<String, &Finding> = BTreeMap::new();
         for finding in findings {
@@ -138,16 +184,10 @@ impl Health {
             }
         }
         for (key, finding) in &worst {
-            let track = self.tracks.entry(key.clone()).or_insert_with(|| Track {
-                subject: key.clone(),
-                verdict: Verdict::Healthy,
-                since: now,
-                reason: finding.reason.clone(),
-                wavers: false,
-                other: None,
-                changes: Vec::new(),
-                missed: 0,
-            });
+            let track = self
+                .tracks
+                .entry(key.clone())
+                .or_insert_with(|| Track::new(key.clone(), finding.reason.clone(), now));
             track.missed = 0;
             news.extend(track.take(plain(finding.verdict), &finding.reason, now));
         }
@@ -272,6 +312,27 @@ mod tests {
         assert_eq!(said.len(), 6, "{said:?}");
         assert_eq!(said[4], "9 wavers");
         assert_eq!(said[5], "45 still healthy");
+    }
+
+    #[test]
+    fn rounds_that_come_no_more_are_an_ill_of_their_own() {
+        let (up, late) = (
+            Duration::from_secs(86_400),
+            60 + OVERDUE.as_secs().cast_signed(),
+        );
+        let mut health = Health::default();
+        // As an older build wrote it.
+        assert_eq!(health.clone().standing(9000, up), health);
+        health.take(&[finding(Verdict::Healthy)], 60);
+        assert_eq!(health.clone().standing(late, up), health);
+        // The first round after a boot is still to come; a clock that was set back proves nothing.
+        assert_eq!(health.clone().standing(late + 1, OVERDUE), health);
+        assert_eq!(health.clone().standing(-9000, up), health);
+        let shown = health.clone().standing(late + 600, up);
+        let rounds = &shown.tracks[ROUNDS];
+        assert_eq!((rounds.verdict, rounds.since), (Verdict::Unhealthy, 60));
+        assert!(rounds.reason.contains("15 min ago"), "{}", rounds.reason);
+        assert_eq!(shown.tracks.len(), 2);
     }
 
     #[test]

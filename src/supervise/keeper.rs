@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use super::cause::Cause;
+use super::health::ROUNDS;
 use super::metrics;
 use super::notify::Notify;
 use super::picture::{KeptContainer, Picture};
+use super::record::standing;
 use super::say::say;
 use super::scribe;
 use super::step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
@@ -24,8 +26,10 @@ use crate::resource::{Container, Resource};
 const ROUND: Duration = Duration::from_secs(30);
 /// How often the files that others write are looked at: the receipt, the holds.
 const FILES: Duration = Duration::from_secs(5);
-/// Work that takes longer is stuck, and systemd may know.
-const STUCK: Duration = Duration::from_secs(1800);
+/// A look that takes longer is stuck, and systemd may know.
+const STUCK_LOOK: Duration = Duration::from_secs(1800);
+/// A mend may have to fetch an image over a slow line. One that stalls is given up where it is fetched.
+const STUCK_MEND: Duration = Duration::from_secs(24 * 3600);
 
 /// What the loop is told.
 pub(super) enum Message {
@@ -44,7 +48,7 @@ struct Kept {
     container: Container,
     state: State,
     wake: Option<Moment>,
-    /// The number of the work under way, and since when.
+    /// The number of the work under way, and until when it may take.
     work: Option<(u64, Moment)>,
     look_again: bool,
     since: String,
@@ -69,6 +73,8 @@ pub struct Keeper {
     notify: Notify,
     /// How many pieces of work were begun.
     works: u64,
+    /// It was said that no round comes.
+    misses_rounds: bool,
     begin: Begin,
     to: Sender<Message>,
     from: Receiver<Message>,
@@ -91,6 +97,7 @@ impl Keeper {
             },
             notify: Notify::default(),
             works: 0,
+            misses_rounds: false,
             begin: work::begin,
             to,
             from,
@@ -117,6 +124,7 @@ impl Keeper {
             if round <= now {
                 round = now + ROUND;
                 self.look_at_all();
+                self.miss_rounds();
             }
             self.wake(now);
             self.tell();
@@ -207,6 +215,19 @@ impl Keeper {
             .is_some_and(|kept| std::mem::take(&mut kept.look_again));
         if looks_again {
             self.look(&done.name);
+        }
+    }
+
+    /// Nobody else would say that nobody asks any more.
+    fn miss_rounds(&mut self) {
+        let health = standing(&Engine::new(&self.host, &Silent)).unwrap_or_default();
+        let missed = health.tracks.get(ROUNDS);
+        let Some(track) = missed else {
+            self.misses_rounds = false;
+            return;
+        };
+        if !std::mem::replace(&mut self.misses_rounds, true) {
+            error!(state = "no-rounds", "{ROUNDS}: {}", track.reason);
         }
     }
 
@@ -312,7 +333,11 @@ impl Keeper {
             return;
         }
         self.works += 1;
-        kept.work = Some((self.works, now));
+        let limit = match work {
+            Work::Look => STUCK_LOOK,
+            Work::Mend(_) => STUCK_MEND,
+        };
+        kept.work = Some((self.works, now + limit));
         let order = Order {
             number: self.works,
             container: kept.container.clone(),
@@ -374,11 +399,8 @@ impl Keeper {
     }
 
     fn is_stuck(&self, now: Moment) -> bool {
-        let since = |kept: &Kept| {
-            kept.work
-                .is_some_and(|(_, at)| now.saturating_sub(at) > STUCK)
-        };
-        self.kept.values().any(since)
+        let is_late = |kept: &Kept| kept.work.is_some_and(|(_, until)| until < now);
+        self.kept.values().any(is_late)
     }
 
     /// Tells whoever asks: systemd, and `tavernctl status`.

@@ -62,6 +62,19 @@ fn a_mend_for_which_there_is_no_thread_is_tried_again() {
 }
 
 #[test]
+fn a_look_that_hangs_is_told_to_systemd_and_a_mend_may_fetch_for_hours() {
+    let mut keeper = keeper(|_, _, _| Ok(()));
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    assert!(!keeper.is_stuck(STUCK_LOOK - Duration::from_secs(60)));
+    assert!(keeper.is_stuck(hours(1)));
+    keeper.handle(NAME, Event::Seen(Sight::Missing));
+    assert!(!keeper.is_stuck(hours(8)));
+    assert!(keeper.is_stuck(hours(25)));
+    done(&mut keeper, 2, Event::Mended(Mended::Done));
+    assert!(!keeper.is_stuck(Duration::from_secs(60)));
+}
+
+#[test]
 fn the_end_of_an_older_look_is_not_the_end_of_a_mend() {
     let mut keeper = keeper(|_, _, _| Ok(()));
     // The look that `keep` began is number 1; a mend begins while it goes on.

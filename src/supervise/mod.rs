@@ -29,7 +29,7 @@ pub use chronicle::{Chronicle, Counted, Told};
 pub use health::{Health, News, Track};
 pub use keeper::Keeper;
 pub use picture::{KeptContainer, Picture};
-pub use record::{RecordError, Round, last, record};
+pub use record::{RecordError, Round, record, standing};
 pub use send::{Sent, hostname, send};
 pub use snapshot::{Backup, Certificate, Generation, Judged, Probe, Site, Snapshot, Survey};
 pub use step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};

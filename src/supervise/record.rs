@@ -2,6 +2,7 @@
 //! need what `tavernd` gave up: the network, the logs, root's powers.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tracing::{error, info, warn};
 
@@ -44,6 +45,13 @@ fn picture(engine: &Engine<'_>) -> PathBuf {
 pub fn last(engine: &Engine<'_>) -> Option<Health> {
     let bytes = engine.host.files.read(&picture(engine)).ok()??;
     serde_json::from_slice(&bytes).ok()
+}
+
+/// The same as it is to be shown now: what nobody asks any more is not passed off as well.
+pub fn standing(engine: &Engine<'_>) -> Option<Health> {
+    let clock = &engine.host.clock;
+    let up = clock.uptime().map(|uptime| uptime.length);
+    Some(last(engine)?.standing(clock.now().unix_timestamp(), up.unwrap_or(Duration::MAX)))
 }
 
 /// Writes a round down, tells the journal what is news, and after a reboot whether the host is as it was applied.
@@ -183,8 +191,8 @@ fn self_test_of_this_boot(
     book: &mut Book,
     findings: &[Finding],
 ) -> Option<News> {
-    let boot = match engine.host.clock.uptime() {
-        Ok(uptime) => uptime.boot,
+    let (boot, up) = match engine.host.clock.uptime() {
+        Ok(uptime) => (uptime.boot, uptime.length),
         Err(error) => {
             warn!(%error, "whether the host has booted is not known");
             return None;
@@ -194,15 +202,22 @@ fn self_test_of_this_boot(
         Some(booted) if *booted != boot => self_test(engine, findings),
         _ => Tested::Passed,
     };
-    if let Tested::NotNow = tested {
-        return None;
-    }
+    let text = match tested {
+        Tested::NotNow => return None,
+        Tested::Passed => None,
+        // A store may still be reading its data.
+        Tested::Failed(_) if up < SETTLES => return None,
+        Tested::Failed(text) => Some(text),
+    };
     book.boot = Some(boot);
-    match tested {
-        Tested::Failed(text) => Some(News::SelfTest { text }),
-        _ => None,
-    }
+    text.map(|text| {
+        error!(state = "self-test", outcome = "failed", "{text}");
+        News::SelfTest { text }
+    })
 }
+
+/// What is not well this long after a boot does not become so by itself.
+const SETTLES: Duration = Duration::from_secs(180);
 
 /// What came of the comparison after a boot.
 enum Tested {
@@ -224,7 +239,7 @@ fn self_test(engine: &Engine<'_>, findings: &[Finding]) -> Tested {
         }
         // Docker may be down: that is what people are to know.
         Err(error) => {
-            return failed(format!(
+            return Tested::Failed(format!(
                 "after the reboot the host could not be compared: {error}"
             ));
         }
@@ -249,16 +264,11 @@ fn self_test(engine: &Engine<'_>, findings: &[Finding]) -> Tested {
         [] => String::new(),
         names => format!("; {what}: {}", names.join(", ")),
     };
-    failed(format!(
+    Tested::Failed(format!(
         "after the reboot not all is as generation {generation} made it{}{}",
         list("differs", &drift),
         list("not healthy", &ill)
     ))
-}
-
-fn failed(text: String) -> Tested {
-    error!(state = "self-test", outcome = "failed", "{text}");
-    Tested::Failed(text)
 }
 
 fn tell(news: &News) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::chronicle::{Chronicle, Counted, Told};
 use super::picture::{KeptContainer, Picture};
-use super::record::last;
+use super::record::standing;
 use super::send::hostname;
 use crate::check::Verdict;
 use crate::engine::{Engine, Life, Outline};
@@ -308,7 +308,7 @@ fn generations(outline: &Outline) -> Vec<Generation> {
 }
 
 fn probes(engine: &Engine<'_>, stacks: &[String]) -> Vec<Probe> {
-    let tracks = last(engine).unwrap_or_default().tracks;
+    let tracks = standing(engine).unwrap_or_default().tracks;
     let mut probes: Vec<Probe> = tracks
         .into_iter()
         .map(|(name, track)| {

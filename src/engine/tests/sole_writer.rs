@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use super::mend::installed;
 use super::rig::Rig;
 use crate::engine::{Engine, Lock, Progress, RenewRequest, Verb};
-use crate::resource::{Mend, Sight};
+use crate::resource::{Container, Mend, Sight};
 
 const OTHER: &str = "renamed";
 
@@ -94,6 +94,18 @@ impl Progress for Asks {
     }
 }
 
+fn others_may_run_while_it_is_fetched(rig: &Rig, container: &Container, mend: Mend) {
+    let asks = Asks(rig.engine().layout.lock, Mutex::default());
+    let engine = Engine {
+        progress: &asks,
+        ..rig.engine()
+    };
+    engine.mend(&container.name, mend).unwrap();
+    assert_eq!(*asks.1.lock().unwrap(), [true]);
+    assert_eq!(engine.glance(container), Sight::Right);
+    rig.is_right().unwrap();
+}
+
 #[test]
 fn while_an_image_comes_nobody_waits_for_the_lock() {
     let (rig, container) = installed();
@@ -101,15 +113,7 @@ fn while_an_image_comes_nobody_waits_for_the_lock() {
     machine.containers.remove(&container.name);
     machine.images.clear();
     drop(machine);
-    let asks = Asks(rig.engine().layout.lock, Mutex::default());
-    let engine = Engine {
-        progress: &asks,
-        ..rig.engine()
-    };
-    engine.mend(&container.name, Mend::Image).unwrap();
-    assert_eq!(*asks.1.lock().unwrap(), [true]);
-    assert_eq!(engine.glance(&container), Sight::Right);
-    rig.is_right().unwrap();
+    others_may_run_while_it_is_fetched(&rig, &container, Mend::Image);
 }
 
 /// bug: for a container that is there, and is to be made anew, its image was fetched while all others waited.
@@ -121,15 +125,7 @@ fn nor_while_the_image_of_a_changed_one_comes() {
     changed.push("memory is 6 instead of 512".into());
     machine.images.clear();
     drop(machine);
-    let asks = Asks(rig.engine().layout.lock, Mutex::default());
-    let engine = Engine {
-        progress: &asks,
-        ..rig.engine()
-    };
-    engine.mend(&container.name, Mend::Renew).unwrap();
-    assert_eq!(*asks.1.lock().unwrap(), [true]);
-    assert_eq!(engine.glance(&container), Sight::Right);
-    rig.is_right().unwrap();
+    others_may_run_while_it_is_fetched(&rig, &container, Mend::Renew);
 }
 
 #[test]
