@@ -53,6 +53,15 @@ pub fn a_host_with_a_past(real: &Value, time: i64, step: usize) -> Value {
     ]);
     snapshot["backups"] = json!([{"stack": "counter", "newest": time - 30_000, "good": time - 100_000, "failure": null, "fault": null,
         "verdict": "healthy", "reason": null}]);
+    for one in snapshot["containers"].as_array_mut().into_iter().flatten() {
+        let since = time::OffsetDateTime::from_unix_timestamp(time - 86_400 * 12 - 600);
+        let rfc3339 = &time::format_description::well_known::Rfc3339;
+        one["since"] = since
+            .expect("a time")
+            .format(rfc3339)
+            .expect("in RFC 3339")
+            .into();
+    }
     let wave = u64::try_from(step).unwrap_or_default();
     for (at, site) in snapshot["sites"]
         .as_array_mut()

@@ -165,7 +165,7 @@ fn charts_have_their_lines(browser: &Browser, snapshot: &Value) {
         let drawn = browser.script(&format!(
             "{CARD} const chart = card('{name}').querySelector('.chart'); const line = (kind) => {{ const path = chart.querySelector(`path.${{kind}}`); \
              if (!path) return null; const box = path.getBoundingClientRect(); const points = [...path.getAttribute('d').matchAll(/[ML]([\\d.]+) ([\\d.]+)/g)]; \
-             return [points.length, new Set(points.map((point) => point[2])).size, box.width > 100 && box.height > 0.2, getComputedStyle(path).stroke]; }}; \
+             return [points.length, new Set(points.map((point) => point[2])).size, box.width > 100 && box.height > 5, getComputedStyle(path).stroke]; }}; \
              return [line('usual'), line('slow'), [...chart.querySelectorAll('rect.failed')].filter((bar) => bar.getBoundingClientRect().height > 0).length]"
         ));
         let points = |column: &str| {
@@ -231,7 +231,7 @@ pub fn rows_say_what_the_snapshot_says(browser: &Browser, snapshot: &Value) {
             verdict.into(),
             vec![
                 own(&one["name"]),
-                format!("{} since", text(&one["phase"])),
+                format!("{} for ", text(&one["phase"])),
                 "never mended".into(),
             ],
         )
