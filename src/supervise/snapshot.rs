@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::chronicle::{Chronicle, Counted, Told};
+use super::judged::Judged;
 use super::picture::{KeptContainer, Picture};
 use super::record::standing;
 use super::send::hostname;
@@ -132,39 +133,6 @@ pub struct Backup {
     pub judged: Judged,
 }
 
-/// A probe's word on a thing that has a place of its own: nobody who shows it judges anew.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Judged {
-    /// The verdict that holds; unknown until it was asked.
-    pub verdict: Verdict,
-    /// Why, where all is not well.
-    pub reason: Option<String>,
-}
-
-impl Default for Judged {
-    fn default() -> Self {
-        Self {
-            verdict: Verdict::Unknown,
-            reason: Some("not asked yet".to_owned()),
-        }
-    }
-}
-
-impl Judged {
-    fn by(probes: &[Probe], stack: &str, subject: &str) -> Self {
-        let is_its =
-            |probe: &&Probe| probe.stack.as_deref() == Some(stack) && probe.subject == subject;
-        let Some(probe) = probes.iter().find(is_its) else {
-            return Self::default();
-        };
-        let is_well = matches!(probe.verdict, Verdict::Healthy | Verdict::Note);
-        Self {
-            verdict: probe.verdict,
-            reason: (!is_well).then(|| probe.reason.clone()),
-        }
-    }
-}
-
 /// A generation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Generation {
@@ -215,13 +183,7 @@ impl Survey {
         let chronicle = Chronicle::read(engine).unwrap_or_default();
         let (sites, journal) = seen(engine);
         let probes = probes(engine, &slow.stacks);
-        let (mut certificates, mut backups) = (slow.certificates, slow.backups);
-        for one in &mut certificates {
-            one.judged = Judged::by(&probes, &one.stack, "certificate");
-        }
-        for one in &mut backups {
-            one.judged = Judged::by(&probes, &one.stack, "backup");
-        }
+        let slow = slow.judged(&probes);
         Snapshot {
             version: VERSION,
             time: engine.host.clock.now().unix_timestamp(),
@@ -233,8 +195,8 @@ impl Survey {
             containers: picture.unwrap_or_default().containers,
             sites,
             journal,
-            certificates,
-            backups,
+            certificates: slow.certificates,
+            backups: slow.backups,
             generations: slow.generations,
             alerts: chronicle.news,
             days: Days {
@@ -246,6 +208,16 @@ impl Survey {
 }
 
 impl Slow {
+    fn judged(mut self, probes: &[Probe]) -> Self {
+        for one in &mut self.certificates {
+            one.judged = Judged::by(probes, &one.stack, "certificate");
+        }
+        for one in &mut self.backups {
+            one.judged = Judged::by(probes, &one.stack, "backup");
+        }
+        self
+    }
+
     fn read(engine: &Engine<'_>) -> Self {
         let Ok(outline) = engine.outline(GENERATIONS) else {
             return Self::default();
@@ -426,24 +398,31 @@ mod tests {
             probe("certificate", Verdict::Unhealthy, "8 days left"),
             probe("backup", Verdict::Note, "none yet"),
         ];
-        let ill = Judged::by(&probes, "web", "certificate");
-        assert_eq!(
-            (ill.verdict, ill.reason.as_deref()),
-            (Verdict::Unhealthy, Some("8 days left"))
-        );
-        let note = Judged::by(&probes, "web", "backup");
-        assert_eq!((note.verdict, note.reason), (Verdict::Note, None));
+        let slow = Slow {
+            certificates: vec![Certificate {
+                stack: "web".to_owned(),
+                issuer: "acme",
+                not_after: None,
+                error: None,
+                judged: Judged::default(),
+            }],
+            backups: vec![Backup {
+                stack: "web".to_owned(),
+                newest: None,
+                good: None,
+                failure: None,
+                fault: None,
+                judged: Judged::default(),
+            }],
+            ..Slow::default()
+        };
+        let slow = slow.judged(&probes);
+        let note = &slow.backups[0].judged;
+        assert_eq!((note.verdict, &note.reason), (Verdict::Note, &None));
         for (stack, subject) in [("web", "disk"), ("shop", "backup")] {
             assert_eq!(Judged::by(&probes, stack, subject), Judged::default());
         }
-        let certificate = Certificate {
-            stack: "web".to_owned(),
-            issuer: "acme",
-            not_after: None,
-            error: None,
-            judged: ill,
-        };
-        let json = serde_json::to_value(&certificate).unwrap();
+        let json = serde_json::to_value(&slow.certificates[0]).unwrap();
         assert_eq!(json["verdict"], "unhealthy");
         assert_eq!(json["reason"], "8 days left");
     }
