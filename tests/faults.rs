@@ -591,6 +591,7 @@ const TABLE: &[(u32, &str, &[&str])] = &[
             "debian_12_keeps_its_containers",
             "debian_13_keeps_its_containers",
             "a_host_that_is_not_ready_is_refused_and_left_as_it_was",
+            "debian_13_says_what_changed",
         ],
     ),
     (

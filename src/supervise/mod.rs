@@ -31,7 +31,7 @@ pub use keeper::Keeper;
 pub use picture::{KeptContainer, Picture};
 pub use record::{RecordError, Round, record, standing};
 pub use send::{Sent, hostname, send};
-pub use snapshot::{Backup, Certificate, Generation, Probe, Site, Snapshot, Survey};
+pub use snapshot::{Backup, Certificate, Generation, Judged, Probe, Site, Snapshot, Survey};
 pub use step::{Effect, Event, Mended, Moment, Phase, Saying, State, step};
 pub use store::{DAYS, Day, Store, StoreError};
 pub use traffic::traffic;

@@ -109,6 +109,9 @@ pub struct Certificate {
     pub not_after: Option<i64>,
     /// What is wrong with it, or with its renewal.
     pub error: Option<String>,
+    /// What its probe says.
+    #[serde(flatten)]
+    pub judged: Judged,
 }
 
 /// A stack's backups.
@@ -124,6 +127,42 @@ pub struct Backup {
     pub failure: Option<String>,
     /// What the last trial found wrong.
     pub fault: Option<String>,
+    /// What their probe says.
+    #[serde(flatten)]
+    pub judged: Judged,
+}
+
+/// A probe's word on a thing that has a place of its own: nobody who shows it judges anew.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Judged {
+    /// The verdict that holds; unknown until it was asked.
+    pub verdict: Verdict,
+    /// Why, where all is not well.
+    pub reason: Option<String>,
+}
+
+impl Default for Judged {
+    fn default() -> Self {
+        Self {
+            verdict: Verdict::Unknown,
+            reason: Some("not asked yet".to_owned()),
+        }
+    }
+}
+
+impl Judged {
+    fn by(probes: &[Probe], stack: &str, subject: &str) -> Self {
+        let is_its =
+            |probe: &&Probe| probe.stack.as_deref() == Some(stack) && probe.subject == subject;
+        let Some(probe) = probes.iter().find(is_its) else {
+            return Self::default();
+        };
+        let is_well = matches!(probe.verdict, Verdict::Healthy | Verdict::Note);
+        Self {
+            verdict: probe.verdict,
+            reason: (!is_well).then(|| probe.reason.clone()),
+        }
+    }
 }
 
 /// A generation.
@@ -175,19 +214,27 @@ impl Survey {
         let picture = Picture::read(engine.host, &engine.layout);
         let chronicle = Chronicle::read(engine).unwrap_or_default();
         let (sites, journal) = seen(engine);
+        let probes = probes(engine, &slow.stacks);
+        let (mut certificates, mut backups) = (slow.certificates, slow.backups);
+        for one in &mut certificates {
+            one.judged = Judged::by(&probes, &one.stack, "certificate");
+        }
+        for one in &mut backups {
+            one.judged = Judged::by(&probes, &one.stack, "backup");
+        }
         Snapshot {
             version: VERSION,
             time: engine.host.clock.now().unix_timestamp(),
             host: hostname(),
             tavernctl: env!("CARGO_PKG_VERSION"),
             generation: slow.generation,
-            probes: probes(engine, &slow.stacks),
+            probes,
             watched_since: picture.as_ref().map(|picture| picture.since.clone()),
             containers: picture.unwrap_or_default().containers,
             sites,
             journal,
-            certificates: slow.certificates,
-            backups: slow.backups,
+            certificates,
+            backups,
             generations: slow.generations,
             alerts: chronicle.news,
             days: Days {
@@ -222,6 +269,7 @@ fn certificate(life: Life) -> Certificate {
         issuer: life.issuer,
         not_after: life.ends,
         error: life.error,
+        judged: Judged::default(),
     }
 }
 
@@ -242,6 +290,7 @@ fn backup(engine: &Engine<'_>, stack: &Stack) -> Backup {
         good: record.good.map(|saved| saved.at),
         failure: unread.or(record.failure.and_then(|tried| tried.fault)),
         fault: record.drill.and_then(|tried| tried.fault),
+        judged: Judged::default(),
     }
 }
 
@@ -360,5 +409,42 @@ mod tests {
         assert_eq!(split[0].stack.as_deref(), Some("web"));
         assert_eq!(split[0].subject, "site /: x");
         assert_eq!(split[1].subject, "nginx");
+    }
+
+    #[test]
+    fn a_certificate_and_a_backup_have_their_probes_verdict() {
+        let probe = |subject: &str, verdict, reason: &str| Probe {
+            name: format!("web: {subject}"),
+            stack: Some("web".to_owned()),
+            subject: subject.to_owned(),
+            verdict,
+            since: 5,
+            reason: reason.to_owned(),
+            wavers: false,
+        };
+        let probes = [
+            probe("certificate", Verdict::Unhealthy, "8 days left"),
+            probe("backup", Verdict::Note, "none yet"),
+        ];
+        let ill = Judged::by(&probes, "web", "certificate");
+        assert_eq!(
+            (ill.verdict, ill.reason.as_deref()),
+            (Verdict::Unhealthy, Some("8 days left"))
+        );
+        let note = Judged::by(&probes, "web", "backup");
+        assert_eq!((note.verdict, note.reason), (Verdict::Note, None));
+        for (stack, subject) in [("web", "disk"), ("shop", "backup")] {
+            assert_eq!(Judged::by(&probes, stack, subject), Judged::default());
+        }
+        let certificate = Certificate {
+            stack: "web".to_owned(),
+            issuer: "acme",
+            not_after: None,
+            error: None,
+            judged: ill,
+        };
+        let json = serde_json::to_value(&certificate).unwrap();
+        assert_eq!(json["verdict"], "unhealthy");
+        assert_eq!(json["reason"], "8 days left");
     }
 }

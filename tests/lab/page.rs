@@ -1,5 +1,9 @@
 //! The status page on a real host: who may see it, what a browser makes of it, and what hostile text does to it.
 
+#[path = "page/imagined.rs"]
+mod imagined;
+#[path = "page/shown.rs"]
+mod shown;
 #[path = "page/terminal.rs"]
 mod terminal;
 
@@ -152,13 +156,21 @@ fn a_browser_shows_it(host: &Host) {
     host.ok("systemctl stop tavernd tavern-check.timer");
     let real = now(host);
     hostile_text_is_text(host, &browser, &real);
+    probes_are_not_contradicted(host, &browser, &real);
+    long_lists_are_reached_by_keys(&browser);
     let times: Vec<i64> = (0..24).map(|n| epoch(host) - 30 * (23 - n)).collect();
+    let mut snapshot = Value::Null;
     for (at, time) in times.iter().enumerate() {
-        publish(host, &imagined(&real, *time, at));
+        snapshot = imagined::a_host_with_a_past(&real, *time, at);
+        publish(host, &snapshot);
         std::thread::sleep(Duration::from_millis(1100));
     }
     shows(&browser, "#banner", "1 of");
     assert_eq!(browser.complaints(), Vec::<String>::new());
+    browser.visit(PAGE);
+    shows(&browser, "#sites", "requests");
+    shows(&browser, "#probes", "%");
+    shown::all_of(&browser, &snapshot);
     for (width, height, name) in [(1280, 1000, "desktop"), (390, 844, "phone")] {
         for scheme in ["light", "dark"] {
             looks_right(
@@ -214,21 +226,23 @@ fn requests_are_counted_without_a_reload(host: &Host, browser: &Browser) {
     assert_eq!(browser.script("return window.same"), true);
 }
 
+fn press(browser: &Browser, key: &str, code: u32) {
+    for kind in ["keyDown", "keyUp"] {
+        let text = if key == "Enter" && kind == "keyDown" {
+            "\r"
+        } else {
+            ""
+        };
+        browser.devtools(
+            "Input.dispatchKeyEvent",
+            &json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text}),
+        );
+    }
+}
+
 /// From the first link through every probe: opened by Enter, and the focus stays where it is when data comes.
 fn keys_are_enough(browser: &Browser) {
-    let press = |key: &str, code: u32| {
-        for kind in ["keyDown", "keyUp"] {
-            let text = if key == "Enter" && kind == "keyDown" {
-                "\r"
-            } else {
-                ""
-            };
-            browser.devtools(
-                "Input.dispatchKeyEvent",
-                &json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text}),
-            );
-        }
-    };
+    let press = |key: &str, code: u32| press(browser, key, code);
     let at = || {
         browser.script("const a = document.activeElement; return [a.tagName, a.className, getComputedStyle(a).outlineStyle]")
     };
@@ -259,6 +273,69 @@ fn keys_are_enough(browser: &Browser) {
     browser.script(
         "document.querySelectorAll('details').forEach((one) => one.open = false); scrollTo(0, 0)",
     );
+}
+
+fn probes_are_not_contradicted(host: &Host, browser: &Browser, real: &Value) {
+    // What the real one says is the real probe's.
+    let asked = |subject: &str| {
+        let probes = real["probes"].as_array().into_iter().flatten();
+        let mut of =
+            probes.filter(|probe| probe["stack"] == "counter" && probe["subject"] == subject);
+        of.next().map(|probe| probe["verdict"].clone())
+    };
+    assert_eq!(
+        asked("certificate").as_ref(),
+        Some(&real["certificates"][0]["verdict"]),
+        "{real}"
+    );
+    let planted = imagined::contradictions(real, epoch(host));
+    publish(host, &planted);
+    shows(browser, "#backups", "forgotten");
+    shown::rows_say_what_the_snapshot_says(browser, &planted);
+    let torn = browser.script(
+        "return [...document.querySelectorAll('#certificates li')].filter((row) => row.innerText.includes('has ended')).map((row) => row.querySelector('.name').innerText)",
+    );
+    assert_eq!(torn, json!(["over"]));
+}
+
+/// Alerts and generations scroll in boxes of their own: each is reached, says what it is, and moves.
+fn long_lists_are_reached_by_keys(browser: &Browser) {
+    browser.script(
+        "document.activeElement.blur(); scrollTo(0, 0); document.querySelector('.skip').focus()",
+    );
+    let at = || {
+        browser.script(
+            "const a = document.activeElement; return [a.parentElement.id, a.getAttribute('role'), \
+             document.getElementById(a.getAttribute('aria-labelledby'))?.innerText, getComputedStyle(a).outlineStyle, a.scrollTop, a.tagName]",
+        )
+    };
+    let presses = browser
+        .script("return document.querySelectorAll('summary').length")
+        .as_u64()
+        .unwrap_or_default();
+    for (id, label) in [("alerts", "Recent alerts"), ("generations", "Generations")] {
+        let mut tries = 0;
+        while at()[0] != id {
+            press(browser, "Tab", 9);
+            tries += 1;
+            assert!(tries < presses + 5, "{id} is not reached: {}", at());
+        }
+        let seen = at();
+        assert_eq!(seen, json!([id, "group", label, "solid", 0, "DIV"]), "{id}");
+        press(browser, "End", 35);
+        let begun = std::time::Instant::now();
+        while at()[4].as_f64() < Some(100.0) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{id}: {}", at());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        browser.script(&format!("drawn.delete('{id}'); drawAll()"));
+        let seen = at();
+        assert!(
+            seen[0] == id && seen[4].as_f64() >= Some(100.0),
+            "drawn anew: {seen}"
+        );
+    }
+    browser.script("document.activeElement.blur(); scrollTo(0, 0)");
 }
 
 fn epoch(host: &Host) -> i64 {
@@ -298,77 +375,6 @@ fn hostile_text_is_text(host: &Host, browser: &Browser, real: &Value) {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
-/// A host with a past: 90 days of every probe, one that is ill, somebody at the door.
-fn imagined(real: &Value, time: i64, step: usize) -> Value {
-    let mut snapshot = real.clone();
-    let today = u32::try_from(time / 86_400).expect("a day");
-    let mut days = serde_json::Map::new();
-    for (at, probe) in snapshot["probes"]
-        .as_array_mut()
-        .into_iter()
-        .flatten()
-        .enumerate()
-    {
-        probe["since"] = (time - 86_400 * 12 - 4000 * i64::try_from(at).unwrap_or_default()).into();
-        let row: Vec<Value> = (0..90_u32)
-            .filter(|day| *day >= 8)
-            .map(|day| {
-                let number = today - 89 + day;
-                match (day * 7 + u32::try_from(at).unwrap_or_default() * 13) % 97 {
-                    0 => json!([number, 1200, 240, 0]),
-                    1 | 2 => json!([number, 1436, 4, 0]),
-                    3 => json!([number, 1390, 20, 30]),
-                    _ => json!([number, 1440, 0, 0]),
-                }
-            })
-            .collect();
-        days.insert(
-            probe["name"].as_str().unwrap_or_default().to_owned(),
-            row.into(),
-        );
-    }
-    let ill = snapshot["probes"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .position(|probe| {
-            probe["subject"]
-                .as_str()
-                .is_some_and(|subject| subject.starts_with("app counter, ready"))
-        });
-    let ill = &mut snapshot["probes"][ill.unwrap_or_default()];
-    ill["verdict"] = "unhealthy".into();
-    ill["since"] = (time - 340).into();
-    ill["reason"] = "503, the store does not answer; `tavernctl logs counter` says more".into();
-    snapshot["time"] = time.into();
-    snapshot["days"] = json!({"today": today, "probes": days});
-    snapshot["alerts"] = json!([
-        {"at": time - 330, "text": "counter: app counter, ready: unhealthy: 503, the store does not answer", "good": false},
-        {"at": time - 90_000, "text": "disk /: healthy again, was unhealthy", "good": true},
-        {"at": time - 93_000, "text": "disk /: unhealthy: 410 MB free, 3 %", "good": false},
-    ]);
-    snapshot["backups"] = json!([{"stack": "counter", "newest": time - 30_000, "good": time - 100_000, "failure": null, "fault": null}]);
-    let wave = u64::try_from(step).unwrap_or_default();
-    for (at, site) in snapshot["sites"]
-        .as_array_mut()
-        .into_iter()
-        .flatten()
-        .enumerate()
-    {
-        let base = 400 + 210 * u64::try_from(at).unwrap_or_default() + 37 * (wave % 7);
-        site["requests"] = (base + 36).into();
-        site["statuses"] = json!([0, base, 12, 20, if wave > 18 { 4 } else { 0 }]);
-        site["p50_ms"] = [2.5, 5.0, 2.5, 1.0][(step + at) % 4].into();
-        site["p99_ms"] = [25.0, 50.0, 25.0, 100.0, 50.0, 250.0][(step + at) % 6].into();
-        site["findings"] = json!([]);
-        if site["name"] == "counter-close" {
-            site["findings"] =
-                json!([{"kind": "brute-force", "client": "198.51.100.7", "count": 43}]);
-        }
-    }
-    snapshot
-}
-
 /// Nothing to scroll sideways, every text with contrast AA; and a picture to be looked at.
 fn looks_right(browser: &Browser, width: u32, height: u32, scheme: &str, name: &str) {
     browser.devtools(
@@ -387,9 +393,17 @@ fn looks_right(browser: &Browser, width: u32, height: u32, scheme: &str, name: &
     assert_eq!(widths[0], width, "{name}");
     assert!(widths[1].as_u64() <= Some(width.into()), "{name}: {widths}");
     browser.script("document.querySelector('details').open = true");
-    let faint = browser.script(include_str!("page/contrast.js"));
-    assert_eq!(faint, json!([]), "{name}");
-    browser.script("document.querySelector('details').open = false; scrollTo(0, 0)");
+    for place in ["summary", "#generations .body", ".skip"] {
+        // By a key, as the ring is only for those.
+        press(browser, "Tab", 9);
+        browser.script(&format!("document.querySelector('{place}').focus()"));
+        let ring = browser.script("return getComputedStyle(document.activeElement).outlineStyle");
+        assert_eq!(ring, "solid", "{place}");
+        let faint = browser.script(include_str!("page/contrast.js"));
+        assert_eq!(faint, json!([]), "{name}, {place}");
+    }
+    shown::every_state_is_readable(browser, name);
+    browser.script("document.activeElement.blur(); document.querySelector('details').open = false; scrollTo(0, 0)");
     if let Ok(directory) = std::env::var("TAVERN_SHOTS") {
         let tall = browser
             .script("return document.documentElement.scrollHeight")
@@ -397,7 +411,7 @@ fn looks_right(browser: &Browser, width: u32, height: u32, scheme: &str, name: &
             .unwrap_or(1000);
         browser.devtools(
             "Emulation.setDeviceMetricsOverride",
-            &json!({"width": width, "height": tall.min(4000), "deviceScaleFactor": 1, "mobile": width < 500}),
+            &json!({"width": width, "height": tall.min(12_000), "deviceScaleFactor": 1, "mobile": width < 500}),
         );
         std::thread::sleep(Duration::from_millis(300));
         screenshot(browser, &format!("{directory}/{name}.png"));

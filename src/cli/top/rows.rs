@@ -2,7 +2,7 @@
 
 use crate::check::{Verdict, age};
 use crate::monitor::{JournalReport, describe};
-use crate::supervise::{Backup, Certificate, Counted, Probe, Site, Snapshot};
+use crate::supervise::{Backup, Certificate, Counted, Judged, Probe, Site, Snapshot};
 
 /// Days that a strip has room for.
 const DAYS: u32 = 30;
@@ -95,8 +95,11 @@ pub(super) fn rows(snapshot: &Snapshot) -> Vec<Row> {
     let journal = journal.map(|(of, one)| Row::one(Tone::Bad, &format!("  {}", describe(of, one))));
     section("Journal", journal.collect());
     let containers = snapshot.containers.iter().map(|one| {
-        let is_well = one.phase == "up" && !one.crash_loop;
-        let tone = if is_well { Tone::Good } else { Tone::Bad };
+        let tone = match one.phase.as_str() {
+            "up" if !one.crash_loop => Tone::Good,
+            "held" => Tone::Odd,
+            _ => Tone::Bad,
+        };
         Row::one(tone, "  ● ")
             .with(Tone::Plain, &format!("{:<28} ", one.name))
             .with(Tone::Soft, &one_line(&one.describe()))
@@ -241,42 +244,36 @@ fn site(site: &Site) -> Vec<Row> {
 }
 
 fn certificate(one: &Certificate, now: i64) -> Row {
-    let left = one.not_after.map(|ends| (ends - now).div_euclid(DAY));
-    let (tone, words) = match left {
-        None => (Tone::Bad, "cannot be read".to_owned()),
-        Some(left) if left < 0 => (Tone::Bad, "has ended".to_owned()),
-        Some(left) if left < 7 => (Tone::Odd, format!("{left} days left")),
-        Some(left) => (Tone::Good, format!("{left} days left")),
+    let life = match one.not_after.map(|ends| (ends - now).div_euclid(DAY)) {
+        None => "cannot be read".to_owned(),
+        Some(left) if left < 0 => "has ended".to_owned(),
+        Some(1) => "1 day left".to_owned(),
+        Some(left) => format!("{left} days left"),
     };
-    let error = one.error.as_deref().unwrap_or_default();
-    Row::one(tone, "  ● ")
-        .with(
-            Tone::Plain,
-            &format!("{:<28} {words}, {}  ", one.stack, one.issuer),
-        )
-        .with(Tone::Bad, error)
+    let words = format!("{life}, {}", one.issuer);
+    judged(&one.stack, &words, &one.judged, one.error.as_deref())
 }
 
 fn backup(one: &Backup, now: i64) -> Row {
     let old =
         |at: Option<i64>| at.map_or("never".to_owned(), |at| format!("{} ago", age(now - at)));
-    let fault = one.fault.as_deref().or(one.failure.as_deref());
-    let tone = match (fault, one.good) {
-        (Some(_), _) => Tone::Bad,
-        (None, None) => Tone::Odd,
-        (None, Some(_)) => Tone::Good,
-    };
-    Row::one(tone, "  ● ")
-        .with(
-            Tone::Plain,
-            &format!(
-                "{:<28} newest {}, last good {}  ",
-                one.stack,
-                old(one.newest),
-                old(one.good)
-            ),
-        )
-        .with(Tone::Bad, fault.unwrap_or_default())
+    let words = format!("newest {}, last good {}", old(one.newest), old(one.good));
+    let fault = one.failure.as_deref().or(one.fault.as_deref());
+    judged(&one.stack, &words, &one.judged, fault)
+}
+
+/// The probe's verdict and why; what its reason does not say already, after it.
+fn judged(stack: &str, words: &str, judged: &Judged, more: Option<&str>) -> Row {
+    let tone = tone(judged.verdict);
+    let reason = judged.reason.as_deref().unwrap_or_default();
+    let row = Row::one(tone, "  ● ")
+        .with(Tone::Plain, &format!("{stack:<28} {words}  "))
+        .with(tone, reason);
+    match more.filter(|more| !reason.contains(more)) {
+        Some(more) if reason.is_empty() => row.with(Tone::Soft, more),
+        Some(more) => row.with(tone, &format!("; {more}")),
+        None => row,
+    }
 }
 
 #[cfg(test)]
@@ -306,6 +303,10 @@ mod tests {
                 issuer: "acme",
                 not_after: Some(1_795_000_600 + 5 * DAY),
                 error: Some(text.to_owned()),
+                judged: Judged {
+                    verdict: Verdict::Unhealthy,
+                    reason: Some(text.to_owned()),
+                },
             }],
             alerts: vec![Told {
                 at: 1_795_000_000,
@@ -333,6 +334,93 @@ mod tests {
         assert!(text.contains("····▮▯ 95.90 %"), "{text}");
         assert!(text.contains("5 days left, acme"), "{text}");
         assert_eq!(uptime(&[(1, 999_999, 1, 0)]), "99.99 %");
+    }
+
+    /// What would be well by its own age is ill if its probe says so, and the other way round.
+    #[test]
+    fn certificates_and_backups_are_judged_by_their_probes() {
+        let mut snapshot = snapshot("x");
+        let told = |verdict, reason: &str| Judged {
+            verdict,
+            reason: (!reason.is_empty()).then(|| reason.to_owned()),
+        };
+        let certificate = |ends, judged, error: Option<&str>| Certificate {
+            stack: "web".into(),
+            issuer: "acme",
+            not_after: ends,
+            error: error.map(str::to_owned),
+            judged,
+        };
+        let backup = |newest, judged| Backup {
+            stack: "shop".into(),
+            newest: Some(newest),
+            good: Some(newest),
+            failure: None,
+            fault: None,
+            judged,
+        };
+        let now = snapshot.time;
+        snapshot.certificates = vec![
+            certificate(
+                Some(now + 8 * DAY),
+                told(Verdict::Unhealthy, "8 days left: renew"),
+                None,
+            ),
+            certificate(Some(now + DAY), told(Verdict::Healthy, ""), Some("refused")),
+            certificate(
+                None,
+                told(Verdict::Unhealthy, "chain.pem: no PEM"),
+                Some("no PEM"),
+            ),
+        ];
+        snapshot.backups = vec![
+            backup(now - 90 * DAY, told(Verdict::Unhealthy, "too old")),
+            backup(now - 90 * DAY, told(Verdict::Healthy, "")),
+            backup(now, Judged::default()),
+        ];
+        let all = rows(&snapshot);
+        let about = |stack: &str| -> Vec<(Tone, String)> {
+            let rows = all.iter().filter(|row| row.text().contains(stack));
+            rows.map(|row| (row.0[0].0, row.text()))
+                .map(|(tone, text)| {
+                    (
+                        tone,
+                        text.split_whitespace()
+                            .skip(2)
+                            .collect::<Vec<_>>()
+                            .join(" "),
+                    )
+                })
+                .collect()
+        };
+        assert_eq!(
+            about("● web "),
+            [
+                (Tone::Bad, "8 days left, acme 8 days left: renew".to_owned()),
+                (Tone::Good, "1 day left, acme refused".to_owned()),
+                (
+                    Tone::Bad,
+                    "cannot be read, acme chain.pem: no PEM".to_owned()
+                ),
+            ]
+        );
+        assert_eq!(
+            about("● shop "),
+            [
+                (
+                    Tone::Bad,
+                    "newest 90 days ago, last good 90 days ago too old".to_owned()
+                ),
+                (
+                    Tone::Good,
+                    "newest 90 days ago, last good 90 days ago".to_owned()
+                ),
+                (
+                    Tone::Odd,
+                    "newest 0 min ago, last good 0 min ago not asked yet".to_owned()
+                ),
+            ]
+        );
     }
 
     /// Escapes, other controls, marks that turn the direction of text, and a megabyte of it.

@@ -18,14 +18,24 @@ function when(seconds) {
   return el("time", { datetime: date.toISOString(), title: date.toLocaleString() }, ago(seconds));
 }
 
+function since(seconds) {
+  if (!Number.isFinite(seconds)) return "";
+  const date = new Date(seconds * 1000);
+  return el("time", { datetime: date.toISOString(), title: date.toLocaleString() }, `for ${span(seconds) ?? "a moment"}`);
+}
+
 function ago(seconds) {
+  const past = span(seconds);
+  return past === null ? "just now" : `${past} ago`;
+}
+
+// What is shorter than a minute and a half is no number.
+function span(seconds) {
   const past = Math.max(0, Date.now() / 1000 + ahead - seconds);
-  if (past < 90) return "just now";
-  for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
-    const count = Math.floor(past / size);
-    if (count >= 1) return `${count} ${unit}${count === 1 ? "" : "s"} ago`;
-  }
-  return "just now";
+  if (past < 90) return null;
+  const [unit, size] = [["day", 86400], ["hour", 3600], ["minute", 60]].find(([, size]) => past >= size);
+  const count = Math.floor(past / size);
+  return `${count} ${unit}${count === 1 ? "" : "s"}`;
 }
 
 const WORDS = { healthy: "healthy", unhealthy: "unhealthy", unknown: "unknown", note: "healthy" };
@@ -63,7 +73,7 @@ function probeRow(probe, today, opened) {
   const bad = (days ?? []).filter((day) => day[2] + day[3] > 0).reverse();
   const details = el("details", { class: "probe" }, summary,
     el("p", {}, probe.wavers ? "It changes again and again. " : null, probe.reason),
-    el("p", { class: "soft" }, `${WORDS[probe.verdict] ?? "unknown"} since `, when(probe.since), `; ${words}`),
+    el("p", { class: "soft" }, `${WORDS[probe.verdict] ?? "unknown"} `, since(probe.since), `; ${words}`),
     bad.length === 0 ? null : el("ul", { class: "days" }, bad.slice(0, 14).map((day) =>
       el("li", {}, `${dayName(day[0])}: ${percent(day[1], day[1] + day[2] + day[3])}, ${day[2]} unhealthy, ${day[3]} unknown of ${day[1] + day[2] + day[3]} answers`))));
   details.open = opened.has(probe.name);
@@ -132,24 +142,25 @@ function containerRow(one) {
   const verdict = one.phase === "up" && !one.crash_loop ? "healthy" : one.phase === "held" ? "unknown" : "unhealthy";
   const mends = one.mends === 0 ? "never mended" : `mended ${one.mends} time${one.mends === 1 ? "" : "s"}`;
   return el("li", {}, mark(verdict), el("span", { class: "name" }, one.name),
-    el("span", { class: "soft" }, `${one.phase.replaceAll("_", " ")} since `, when(Date.parse(one.since) / 1000), `, ${mends}`, one.crash_loop ? ", crash loop" : ""),
+    el("span", { class: "soft" }, `${one.phase.replaceAll("_", " ")} `, since(Date.parse(one.since) / 1000), `, ${mends}`, one.crash_loop ? ", crash loop" : ""),
     one.error ? el("p", { class: "found" }, one.error) : null);
+}
+
+/** The probe's verdict and why, by the snapshot; what its reason does not say already, after it. */
+function judgedRow(one, about, more) {
+  const extra = more && !one.reason?.includes(more) ? el("p", { class: one.reason ? "found" : "soft" }, more) : null;
+  return el("li", {}, mark(one.verdict), el("span", { class: "name" }, one.stack), el("span", { class: "soft" }, about),
+    one.reason ? el("p", { class: "found", "data-verdict": one.verdict }, one.reason) : null, extra);
 }
 
 function certificateRow(one) {
   const left = Math.floor((one.not_after - now.time) / 86400);
-  const verdict = left < 0 ? "unhealthy" : left < 7 ? "unknown" : "healthy";
-  return el("li", {}, mark(verdict), el("span", { class: "name" }, one.stack),
-    el("span", { class: "soft" }, left < 0 ? "has ended" : `${left} day${left === 1 ? "" : "s"} left, ${one.issuer}`),
-    one.error ? el("p", { class: "found" }, one.error) : null);
+  const life = one.not_after === null ? "cannot be read" : left < 0 ? "has ended" : `${left} day${left === 1 ? "" : "s"} left`;
+  return judgedRow(one, [`${life}, ${one.issuer}`], one.error);
 }
 
 function backupRow(one) {
-  const fault = one.fault ?? one.failure;
-  const verdict = fault ? "unhealthy" : one.good ? "healthy" : "unknown";
-  return el("li", {}, mark(verdict), el("span", { class: "name" }, one.stack),
-    el("span", { class: "soft" }, "newest ", when(one.newest), ", last good ", when(one.good)),
-    fault ? el("p", { class: "found" }, fault) : null);
+  return judgedRow(one, ["newest ", when(one.newest), ", last good ", when(one.good)], one.failure ?? one.fault);
 }
 
 function drawAll() {
