@@ -62,17 +62,10 @@ impl Backups<'_> {
                     &text,
                 );
             }
-            // One of before stays good as long as it is young enough; where there is none, it is time that somebody knows.
+            // It says nothing of any backup; one that is never tried is told by its age.
             Err(error) if error.is_another_at_work() => {
                 let text = format!("the drill of stack {} was not tried: {error}", stack.name);
                 self.tell(Priority::Error, "drill-failed", &stack.name, None, &text);
-                let fault = Some(format!("not tried: {error}"));
-                let _ = self.note(&stack.name, |record| {
-                    if record.good.is_none() {
-                        let id = None;
-                        record.drill = Some(Tried { at, id, fault });
-                    }
-                });
             }
             Err(error) => {
                 let id = tried.map(|one| one.short_id);
