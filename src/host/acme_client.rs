@@ -234,13 +234,18 @@ async fn prove(
     order: &mut Order,
     serve: &mut impl FnMut(&HttpChallenge) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut told_twice = 0;
+    let (mut told_twice, mut is_known) = (0, false);
     loop {
-        match prove_all(order, serve).await {
+        let proven = prove_all(order, serve, is_known).await;
+        is_known = true;
+        match proven {
             // It begins anew; what is ready stays so.
             Err(error) if is_bad_nonce(&error) => {}
-            // It was told of a proof that it looked at meanwhile: the next time it is seen to have.
-            Err(error) if is_malformed(&error) && told_twice < TOLD_TWICE => told_twice += 1,
+            // It was told of a proof that it looked at meanwhile, and says so of the name a little later.
+            Err(error) if is_malformed(&error) && told_twice < TOLD_TWICE => {
+                told_twice += 1;
+                tokio::time::sleep(PACE).await;
+            }
             other => return other,
         }
     }
@@ -249,10 +254,15 @@ async fn prove(
 async fn prove_all(
     order: &mut Order,
     serve: &mut impl FnMut(&HttpChallenge) -> Result<(), Error>,
+    is_known: bool,
 ) -> Result<(), Error> {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization?;
+        // An order keeps what it was told first: of a proof that was looked at since, it would tell again for ever.
+        if is_known {
+            patiently(async || authorization.refresh().await.map(|_| ())).await?;
+        }
         if authorization.status != AuthorizationStatus::Pending {
             continue;
         }
