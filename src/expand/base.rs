@@ -180,6 +180,17 @@ pub(super) fn managed(path: PathBuf, mode: u32, text: String) -> Resource {
     })
 }
 
+/// A directory of what others read.
+pub(super) fn folder(path: PathBuf) -> Desired {
+    Resource::Directory(Directory {
+        path,
+        mode: Mode(0o755),
+        owner: Owner::root(),
+        keep: Keep::Managed,
+    })
+    .into()
+}
+
 /// A generated file that makes something restart when it changes.
 pub(super) fn managed_for(path: PathBuf, text: String, restarts: Vec<ResourceId>) -> Desired {
     Desired {

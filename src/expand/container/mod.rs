@@ -5,11 +5,9 @@ pub mod postgres;
 mod prometheus;
 mod redis;
 
-use std::path::PathBuf;
-
 use super::emit::EmitError;
-use crate::model::{Layout, Mode};
-use crate::resource::{Desired, Directory, Image, Keep, Owner, Probe, Resource, Volume};
+use crate::model::Layout;
+use crate::resource::{Desired, Image, Probe, Resource, Volume};
 use crate::stack::{Container, ContainerKind, Stack};
 
 const MEBIBYTE: i64 = 1024 * 1024;
@@ -17,17 +15,6 @@ const MEBIBYTE: i64 = 1024 * 1024;
 /// The group of whoever may reach the container's socket.
 pub(super) fn group(container: &Container) -> String {
     format!("tavern-{}", container.name)
-}
-
-/// A directory of what the container reads.
-fn folder(path: PathBuf) -> Desired {
-    Resource::Directory(Directory {
-        path,
-        mode: Mode(0o755),
-        owner: Owner::root(),
-        keep: Keep::Managed,
-    })
-    .into()
 }
 
 /// Its image, and the volume of its data.

@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use minijinja::context;
 
-use super::super::base::managed_for;
+use super::super::base::{folder, managed_for};
 use super::super::emit::{EmitError, emit};
 use super::super::metrics;
-use super::{MEBIBYTE, answers, folder, group, image_and_volume};
+use super::{MEBIBYTE, answers, group, image_and_volume};
 use crate::model::Layout;
 use crate::resource::{self, Desired, Mount, Network, Resource, ResourceId};
 use crate::stack::{Container, Stack};

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use minijinja::context;
 
 use super::super::app;
-use super::super::base::managed_for;
+use super::super::base::{folder, managed_for};
 use super::super::emit::{EmitError, emit};
-use super::{MEBIBYTE, folder, group, image_and_volume};
+use super::{MEBIBYTE, group, image_and_volume};
 use crate::model::{Layout, Mode};
 use crate::resource::{
     self, Content, Desired, File, Keep, Mount, Network, Owner, Probe, RULES, RedisAcl, Resource,

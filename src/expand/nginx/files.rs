@@ -2,10 +2,10 @@ use std::path::PathBuf;
 
 use minijinja::context;
 
-use crate::expand::base::{managed, managed_for};
+use crate::expand::base::{folder, managed, managed_for};
 use crate::expand::emit::{EmitError, emit};
 use crate::model::{Layout, Mode};
-use crate::resource::{Content, Desired, Directory, File, Htpasswd, Keep, Owner, Resource};
+use crate::resource::{Content, Desired, File, Htpasswd, Keep, Owner, Resource};
 use crate::stack::Stack;
 
 /// The password files of a stack's sites.
@@ -93,7 +93,7 @@ pub(in crate::expand) fn logrotate(
         .collect();
     let text = emit("logrotate.conf", &context! { logs })?;
     let file = managed("/etc/logrotate.d/tavern".into(), 0o644, text);
-    Ok(vec![directory("/etc/logrotate.d".into()), file.into()])
+    Ok(vec![folder("/etc/logrotate.d".into()), file.into()])
 }
 
 /// What nginx.service gets beside what Debian says in it.
@@ -103,17 +103,7 @@ pub(in crate::expand) fn unit_drop_in(layout: &Layout) -> Result<Vec<Desired>, E
     let text = emit("nginx.conf", &context! {})?;
     // nginx's step has systemd read it; a restart is never asked for.
     Ok(vec![
-        directory(place),
+        folder(place),
         managed_for(file, text, vec![super::id()]),
     ])
-}
-
-fn directory(path: PathBuf) -> Desired {
-    Resource::Directory(Directory {
-        path,
-        mode: Mode(0o755),
-        owner: Owner::root(),
-        keep: Keep::Managed,
-    })
-    .into()
 }
