@@ -1,7 +1,8 @@
 //! `--root DIR`: an image is prepared by a host that must not notice, boots, and becomes a site.
 
 use crate::site::{
-    count, exits, host_with_binary, installed, manifest, same, status, token, wait_until_healthy,
+    count, exits, host_with_binary, installed, manifest, round, same, status, token,
+    wait_until_healthy,
 };
 use crate::support::lab::{Host, Image, redis_image_tar};
 
@@ -16,6 +17,8 @@ fn an_image_is_prepared_beside_a_running_site_and_boots_into_one() {
     // A site of its own, and of another Debian: what is the image's is not to be taken from here.
     let builder = installed(Image::BookwormPrepared, "builder");
     builder.ok("systemctl stop '*.timer'");
+    // None is under way then.
+    round(&builder);
     let token_here = token(&builder);
     let counted = count(&builder, &token_here);
     builder.unpack(Image::TrixiePrepared, IMAGE);

@@ -7,11 +7,11 @@
 set -u
 mode=$1
 paths=(/etc /var/www /usr/local /var/lib/tavern /run/tavern /run/tavern.lock)
-# Written every few seconds, whatever an install does.
-skip='^/run/tavern/\.status( |/)'
+# Written every few seconds, or at every round of the health check, whatever an install does.
+skip='^(/run/tavern/\.status|/var/lib/tavern/health)( |/)'
 format='%p %y %m %U:%G %C@ %l\n'
 if [[ $mode == undone ]]; then
-    skip='^(/etc/(group|gshadow|passwd|shadow)-|/etc/\.pwd\.lock|/run/tavern\.lock)( |$)|^/run/tavern/\.status( |/)'
+    skip='^(/etc/(group|gshadow|passwd|shadow)-|/etc/\.pwd\.lock|/run/tavern\.lock)( |$)|'$skip
     format='%p %y %m %U:%G %l\n'
 fi
 find "${paths[@]}" -printf "$format" 2>/dev/null | grep -vE "$skip" | sort
@@ -19,7 +19,8 @@ find "${paths[@]}" -type f -print0 2>/dev/null | xargs -0 sha256sum | awk '{ pri
 
 # Units that are up or failed (what is merely loaded comes and goes); what is enabled is in /etc.
 systemctl list-units --plain --no-legend --full --type=service,socket --state=active,failed,activating |
-    awk '{ print "unit", $1, $3, $4 }' | sort
+    awk '$1 == "tavern-check.service" && $3 == "activating" { next } # a round is under way
+         { print "unit", $1, $3, $4 }' | sort
 
 if timeout 3 docker version >/dev/null 2>&1; then
     docker ps --all --no-trunc --format 'container {{.ID}} {{.Names}} {{.State}}' | sort

@@ -18,6 +18,8 @@ esac
 unsaid='/etc/(group|gshadow|passwd|shadow)-|/etc/\.pwd\.lock'
 # Nor does what the status page is told every few seconds.
 unsaid+='|/run/tavern/\.status/[^ ]*'
+# Nor when the last round of the health check was: what was stopped or started starts its timer anew.
+unsaid+='|/var/lib/tavern/health/[^ ]*'
 
 {
     find "${roots[@]}" -xdev -printf '%p %y %m %U:%G %l\n' 2>/dev/null
@@ -28,7 +30,9 @@ unsaid+='|/run/tavern/\.status/[^ ]*'
 } | if [[ $mode == ours ]]; then grep -vE "^($unsaid) "; else cat; fi | sort
 
 systemctl list-units --all --plain --no-legend --full --type=service,socket,timer,path |
-    awk '$3 != "inactive" { print "unit", $1, $3, $4 }' | sort
+    awk '$1 == "tavern-check.service" && $3 == "activating" { next } # a round is under way
+         $1 == "tavern-check.timer" { $4 = "" } # running while it is
+         $3 != "inactive" { print "unit", $1, $3, $4 }' | sort
 # Of ours this is seen in /etc.
 [[ $mode == ours ]] || systemctl list-unit-files --no-legend --full --type=service,socket,timer,path |
     awk '{ print "unit-file", $1, $2 }' | sort
