@@ -113,11 +113,11 @@ impl Engine<'_> {
     }
 
     /// Puts a container back as it was applied. Where it already is, or may not be, nothing is done. `from` is what
-    /// was found to be wrong; what is wrong by now is looked at again.
+    /// was found to be wrong; what is wrong by now is looked at again. Gives what was done, if anything was.
     ///
     /// # Errors
     /// When another run is at work, or a step failed: the next mend goes on there.
-    pub fn mend(&self, name: &str, from: Mend) -> Result<(), Unmended> {
+    pub fn mend(&self, name: &str, from: Mend) -> Result<Option<Mend>, Unmended> {
         let not_now = |error| Unmended {
             at: None,
             error: Box::new(error),
@@ -143,7 +143,7 @@ impl Engine<'_> {
         }
         let wanted = self.containers().map_err(failed)?;
         let Some(wanted) = wanted.into_iter().find(|one| one.name == name) else {
-            return Ok(());
+            return Ok(None);
         };
         let id = Resource::Container(wanted.clone()).id();
         let now = self.host.clock.now();
@@ -154,7 +154,7 @@ impl Engine<'_> {
             }));
         }
         let Some(first) = needed(self.glance(&wanted), from) else {
-            return Ok(());
+            return Ok(None);
         };
         // What runs already, and is restarted, has been beside it all the time.
         if first != Mend::Answer {
@@ -167,7 +167,7 @@ impl Engine<'_> {
         let outcome = self.mend_from(&wanted, first);
         // Whatever came of it: every step leads to what is wanted, and none is taken back.
         let closed = self.close_journal().map_err(failed);
-        outcome.and(closed)
+        outcome.and(closed).map(|()| Some(first))
     }
 
     /// Gets a container's image without the lock, if it is lacking and may be mended.

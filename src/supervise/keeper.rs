@@ -189,7 +189,7 @@ impl Keeper {
         if kept.work.is_some_and(|(number, _)| number == done.number) {
             kept.work = None;
         }
-        if done.event == Event::Mended(Mended::Done) {
+        if matches!(done.event, Event::Mended(Mended::Done(Some(_)))) {
             kept.mends += 1;
         }
         if let Some(error) = done.error {

@@ -70,7 +70,11 @@ fn a_look_that_hangs_is_told_to_systemd_and_a_mend_may_fetch_for_hours() {
     keeper.handle(NAME, Event::Seen(Sight::Missing));
     assert!(!keeper.is_stuck(hours(8)));
     assert!(keeper.is_stuck(hours(25)));
-    done(&mut keeper, 2, Event::Mended(Mended::Done));
+    done(
+        &mut keeper,
+        2,
+        Event::Mended(Mended::Done(Some(Mend::Create))),
+    );
     assert!(!keeper.is_stuck(Duration::from_secs(60)));
 }
 
@@ -86,6 +90,10 @@ fn the_end_of_an_older_look_is_not_the_end_of_a_mend() {
     done(&mut keeper, 2, Event::Mended(Mended::Busy));
     assert!(keeper.kept[NAME].work.is_none());
     assert_eq!(keeper.kept[NAME].mends, 0);
-    done(&mut keeper, 3, Event::Mended(Mended::Done));
+    done(
+        &mut keeper,
+        3,
+        Event::Mended(Mended::Done(Some(Mend::Create))),
+    );
     assert_eq!(keeper.kept[NAME].mends, 1);
 }

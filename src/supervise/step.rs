@@ -138,8 +138,8 @@ pub enum Event {
 /// How a mend went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mended {
-    /// Done.
-    Done,
+    /// It is over. What was done, which may be more than was asked for; nothing if all was well by then.
+    Done(Option<Mend>),
     /// Nothing was done: another run has the lock.
     Busy,
     /// It failed there.
@@ -327,7 +327,10 @@ impl State {
 
     fn mended(&mut self, mend: Mend, how: Mended, now: Moment, effects: &mut Vec<Effect>) {
         match how {
-            Mended::Done => {
+            Mended::Done(done) => {
+                if let Some(done) = done.filter(|done| *done < mend) {
+                    self.say_once(Saying::Down(done), effects);
+                }
                 self.phase = Phase::Settling { since: now };
                 effects.push(Effect::Look);
             }

@@ -17,7 +17,7 @@ fn events() -> impl Strategy<Value = Event> {
         4 => prop::sample::select(Sight::ALL.to_vec()).prop_map(Event::Seen),
         2 => Just(Event::Died),
         2 => Just(Event::Tick),
-        1 => Just(Event::Mended(Mended::Done)),
+        1 => prop::option::of(mends()).prop_map(|done| Event::Mended(Mended::Done(done))),
         1 => Just(Event::Mended(Mended::Busy)),
         1 => mends().prop_map(|mend| Event::Mended(Mended::Failed(mend))),
         1 => Just(Event::Held),
@@ -182,7 +182,7 @@ proptest! {
                     Effect::WakeAt(at) => queue.push((at, Event::Tick)),
                     Effect::Mend(_) => {
                         world = Sight::Right;
-                        queue.push((now + Duration::from_millis(700), Event::Mended(Mended::Done)));
+                        queue.push((now + Duration::from_millis(700), Event::Mended(Mended::Done(None))));
                     }
                     Effect::Say(_) => {}
                 }
@@ -214,7 +214,7 @@ fn recovery(world: Sight, state: State, begun: Moment) -> (Duration, u32) {
                 Effect::Mend(_) => {
                     mends += 1;
                     world = Sight::Right;
-                    queue.push((now + secs(1), Event::Mended(Mended::Done)));
+                    queue.push((now + secs(1), Event::Mended(Mended::Done(None))));
                 }
                 Effect::Say(_) => {}
             }
@@ -296,6 +296,21 @@ fn a_crash_loop_is_known_by_its_deaths_and_over_when_steady() {
     }
 }
 
+/// Seen as stopped while it was being removed.
+#[test]
+fn more_than_was_seen_is_said_when_it_was_done() {
+    let says = |done| {
+        let seen = step(&State::default(), Event::Seen(Sight::Stopped), secs(1));
+        assert!(seen.1.contains(&Effect::Say(Saying::Down(Mend::Start))));
+        let mended = Event::Mended(Mended::Done(done));
+        step(&seen.0, mended, secs(2)).1
+    };
+    let create = Effect::Say(Saying::Down(Mend::Create));
+    assert_eq!(says(Some(Mend::Create)), [create, Effect::Look]);
+    assert_eq!(says(Some(Mend::Start)), [Effect::Look]);
+    assert_eq!(says(None), [Effect::Look]);
+}
+
 #[test]
 fn the_pause_grows_to_its_bound() {
     let pauses: Vec<_> = (1..=6).map(|count| pause(count).as_secs()).collect();
@@ -314,7 +329,7 @@ fn word(event: Event) -> String {
             text.trim_matches('"').to_owned()
         }
         Event::Died => "died".into(),
-        Event::Mended(Mended::Done) => "mended".into(),
+        Event::Mended(Mended::Done(_)) => "mended".into(),
         Event::Mended(Mended::Busy) => "locked".into(),
         Event::Mended(Mended::Failed(at)) => format!("failed at {}", at.as_str()),
         Event::Tick => "time".into(),
@@ -327,7 +342,14 @@ fn word(event: Event) -> String {
 fn changes() -> BTreeSet<(String, Event2, String)> {
     let mut events: Vec<Event> = Sight::ALL.into_iter().map(Event::Seen).collect();
     events.extend([Event::Died, Event::Tick, Event::Held, Event::Unheld]);
-    events.extend([Mended::Done, Mended::Busy].map(Event::Mended));
+    events.extend(
+        [
+            Mended::Done(None),
+            Mended::Done(Some(Mend::Create)),
+            Mended::Busy,
+        ]
+        .map(Event::Mended),
+    );
     events.extend(Mend::ALL.map(|mend| Event::Mended(Mended::Failed(mend))));
     let waits = [Duration::ZERO, secs(1), PATIENCE];
     let mut found = BTreeSet::new();

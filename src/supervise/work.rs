@@ -65,7 +65,7 @@ pub(super) fn begin(host: &Arc<Host>, order: Order, to: Sender<Message>) -> Resu
                 (Event::Seen(sight), None)
             }
             Work::Mend(from) => match engine.mend(&container.name, from) {
-                Ok(()) => (Event::Mended(Mended::Done), None),
+                Ok(done) => (Event::Mended(Mended::Done(done)), None),
                 Err(unmended) => {
                     let how = unmended.at.map_or(Mended::Busy, Mended::Failed);
                     (Event::Mended(how), Some(in_words(&unmended.error)))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::site::{STACK, edit, exits, installed, manifest, password, same, status};
+use crate::site::{STACK, edit, exits, installed, manifest, password, reload_nginx, same, status};
 use crate::support::lab::{Host, Image};
 
 /// Addresses that the host is given to ask from, beside its loopback.
@@ -136,12 +136,16 @@ fn check_asks_for_real(host: &Host) {
         assert!(said.starts_with(reason), "{found}");
     }
     // A door that somebody opened by hand is seen.
-    host.ok("cp -a /etc/nginx/sites-available/tavern-counter.conf /root/kept && \
-             sed -i '/deny all;/d' /etc/nginx/sites-available/tavern-counter.conf && systemctl reload nginx && sleep 1");
+    host.ok(
+        "cp -a /etc/nginx/sites-available/tavern-counter.conf /root/kept && \
+             sed -i '/deny all;/d' /etc/nginx/sites-available/tavern-counter.conf",
+    );
+    reload_nginx(host);
     let output = host.sh("tavernctl check");
     exits(&output, 2);
     assert!(output.stdout.contains("401 instead of 403"), "{output}");
-    host.ok("cp -a /root/kept /etc/nginx/sites-available/tavern-counter.conf && systemctl reload nginx && sleep 1");
+    host.ok("cp -a /root/kept /etc/nginx/sites-available/tavern-counter.conf");
+    reload_nginx(host);
     exits(&host.sh("tavernctl check"), 0);
 }
 

@@ -115,7 +115,14 @@ fn shop(host: &Host) {
     );
     edit(host, "hosts = [\"*\"]", "hosts = [\"shop.example\"]");
     edit(host, "issuer = \"self-signed\"", "issuer = \"local-ca\"");
-    host.ok("sleep 3; test -s /srv/shop/shop.db; chmod 640 /srv/shop/shop.db");
+    host.wait(
+        "the shop's database",
+        std::time::Duration::from_secs(30),
+        || {
+            let there = host.sh("test -s /srv/shop/shop.db && chmod 640 /srv/shop/shop.db");
+            there.success().then_some(()).ok_or(there.to_string())
+        },
+    );
 }
 
 fn a_damaged_database_is_said(host: &Host) {

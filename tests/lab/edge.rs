@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::sandbox::gixy_finds_nothing;
-use crate::site::{edit, exits, installed, status, wait_until_healthy};
+use crate::site::{edit, exits, installed, reload_nginx, status, wait_until_healthy};
 use crate::support::lab::{Host, Image};
 
 const INSTALL: &str = "tavernctl install --yes";
@@ -398,10 +398,9 @@ fn debian_12_serves_on_through_slow_and_rude_clients() {
     );
     wait_until_healthy(&host, "all to be well after that");
 
-    host.ok(
-        "mount -t tmpfs -o size=64k tmpfs /var/log/nginx && systemctl reload nginx && sleep 1; \
-             head -c 1M /dev/zero >/var/log/nginx/full || true",
-    );
+    host.ok("mount -t tmpfs -o size=64k tmpfs /var/log/nginx");
+    reload_nginx(&host);
+    host.ok("head -c 1M /dev/zero >/var/log/nginx/full || true");
     assert_eq!(status(&host, "https://localhost/open/"), 200);
     assert_eq!(status(&host, "https://localhost/flask/api/ping"), 200);
     host.ok("umount -l /var/log/nginx; systemctl reload nginx");

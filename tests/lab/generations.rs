@@ -150,8 +150,10 @@ fn what_was_never_applied_is_kept(host: &Host) {
 fn what_changed_while_somebody_was_asked_is_not_applied(host: &Host) {
     edit(host, "alias = \"flask-app\"", "alias = \"flask-one\"");
     let before = generation(host);
+    // Nothing is typed before it was asked for.
+    let asked = "for try in $(seq 300); do grep -qsF '[y/N]' /root/asked && break; sleep 0.1; done";
     let said = host.sh(&format!(
-        "(sleep 3; sed -i 's/flask-one/flask-two/' {STACK}; echo y; sleep 3) | script -qec 'tavernctl install' /dev/null"
+ "rm -f /root/asked; ({asked}; sed -i 's/flask-one/flask-two/' {STACK}; echo y; sleep 3) | script -qfec 'tavernctl install' /root/asked"
     ));
     exits(&said, 1);
     assert!(
@@ -159,7 +161,9 @@ fn what_changed_while_somebody_was_asked_is_not_applied(host: &Host) {
         "{said}"
     );
     assert_eq!(generation(host), before);
-    let said = host.sh("(sleep 2; echo n; sleep 1) | script -qec 'tavernctl install' /dev/null");
+    let said = host.sh(&format!(
+ "rm -f /root/asked; ({asked}; echo n; sleep 1) | script -qfec 'tavernctl install' /root/asked"
+    ));
     exits(&said, 1);
     assert!(said.stdout.contains("nothing was changed"), "{said}");
     edit(host, "alias = \"flask-two\"", "alias = \"flask-app\"");

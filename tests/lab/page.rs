@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::site::{STACK, edit, exits, installed, status};
+use crate::site::{STACK, edit, exits, installed, round, status};
 use crate::support::browser::{Browser, screenshot};
 use crate::support::lab::{Host, Image};
 
@@ -49,7 +49,7 @@ fn it_comes_with_its_site(host: &Host) {
     let again = host.ok("tavernctl install --yes");
     assert_eq!(again.trim(), "Nothing to change.");
     exits(&host.sh("tavernctl check"), 0);
-    host.ok("systemctl start tavern-check.service");
+    round(host);
     host.wait("a snapshot with probes", Duration::from_secs(30), || {
         let now = now(host);
         let probes = now["probes"].as_array().map(Vec::len);
@@ -129,7 +129,7 @@ fn it_is_closed_to_others(host: &Host) {
 /// Through nginx, at once, and a stream that is open keeps neither the service nor nginx.
 fn changes_are_told_as_they_happen(host: &Host) {
     let first = host
-        .sh(&format!("timeout 3 curl -sSkN {PAGE}events | head -c 200"))
+        .sh(&format!("timeout 10 curl -sSkN {PAGE}events | head -c 200"))
         .stdout;
     assert!(first.starts_with("event: now\ndata: {"), "{first}");
     host.ok(&format!(

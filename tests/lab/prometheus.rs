@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::site::{STACK, exits, host_with_binary, wait_until_healthy};
+use crate::site::{STACK, exits, host_with_binary, round, wait_until_healthy};
 use crate::support::lab::{Host, Image, prometheus_image_tar, redis_image_tar};
 
 const PROMETHEUS: &str =
@@ -202,7 +202,7 @@ tests:
 /// Those of a backup need one, and are seen where there is one.
 fn every_expression_finds_its_numbers(host: &Host) {
     // It is asked every five minutes what the verdicts are.
-    host.ok("systemctl start tavern-check.service");
+    round(host);
     let told = host.ok(&format!("curl -sS {API}/rules"));
     let told: Value = serde_json::from_str(&told).unwrap();
     let rules = told["data"]["groups"][0]["rules"].as_array().unwrap();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::site::{installed, password, status, wait_until_healthy};
+use crate::site::{installed, password, reload_nginx, status, wait_until_healthy};
 use crate::support::lab::{Host, Image};
 
 /// What comes of a request: the statuses, one for each answer; the first is all that counts if more may come.
@@ -430,9 +430,9 @@ fn a_claim_is_overwritten(host: &Host) {
     // The same file, with another app behind it: nginx as Tavern has it, and nothing of the app.
     host.ok(
         "cp -a /etc/nginx/sites-available/tavern-counter.conf /root/kept.conf && \
-         sed -i 's,unix:/run/tavern/counter.sock,unix:/run/tavern/lab-echo.sock,' /etc/nginx/sites-available/tavern-counter.conf && \
-         systemctl reload nginx && sleep 1",
+         sed -i 's,unix:/run/tavern/counter.sock,unix:/run/tavern/lab-echo.sock,' /etc/nginx/sites-available/tavern-counter.conf",
     );
+    reload_nginx(host);
     let claims = [
         "X-Forwarded-For: 6.6.6.6",
         "X-Forwarded-Proto: evil",

@@ -102,6 +102,16 @@ pub fn wait_until_healthy(host: &Host, what: &str) {
     });
 }
 
+/// Has nginx read its files again, and waits until only workers that did so take connections.
+pub fn reload_nginx(host: &Host) {
+    host.ok(
+        "workers() { pgrep -f '^nginx: worker process$'; }; old=$(workers); systemctl reload nginx && \
+         for try in $(seq 200); do \
+             ! workers | grep -qFx \"$old\" && workers >/dev/null && exit 0; sleep 0.1; \
+         done; exit 1",
+    );
+}
+
 /// One round of the health check, at once: another may be under way.
 pub fn round(host: &Host) {
     host.wait("a round", std::time::Duration::from_secs(30), || {

@@ -92,6 +92,11 @@ fn what_is_lost_comes_back(host: &Host) {
         ("docker kill redis-flask", true),
         ("docker stop redis-flask", true),
         ("docker rm -f redis-flask", false),
+        // It is not seen to stop before it is gone.
+        (
+            "systemctl stop tavernd && docker rm -f redis-flask && systemctl start tavernd",
+            false,
+        ),
         (
             "docker kill redis-flask && docker container prune -f",
             false,
@@ -292,7 +297,7 @@ fn nobody_notices_what_becomes_of_it(host: &Host) {
     );
     by("a hang", "systemctl kill -s STOP --kill-who=main tavernd");
     let said = host.ok("journalctl --sync; journalctl --no-pager -o cat -u tavernd");
-    assert_eq!(said.matches("Watchdog timeout").count(), 1, "{said}");
+    assert!(said.contains("Watchdog timeout"), "{said}");
     host.ok(&format!(
         "rm -r {dropin} && systemctl daemon-reload && systemctl stop tavernd"
     ));

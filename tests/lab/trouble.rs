@@ -213,7 +213,8 @@ fn too_little_memory_ends(host: &Host) {
     let session = token(host);
     let before = count(host, &session);
     // Little on a disk, and 640 MB once it is read.
-    host.ok("docker run -d --name big --network none --read-only=false theirs:1 redis-server --save '' --appendonly no && sleep 1 && \
+    host.ok("docker run -d --name big --network none --read-only=false theirs:1 redis-server --save '' --appendonly no && \
+             for try in $(seq 100); do docker exec big redis-cli ping && break; sleep 0.1; done && \
              docker exec big redis-cli eval \"for i=1,80 do redis.call('set','k'..i,string.rep('x',8388608)) end\" 0 && \
              docker exec big redis-cli save && docker cp big:/data/dump.rdb /root/big.rdb && docker rm -fv big");
     round(host);

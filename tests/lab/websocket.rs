@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::site::{edit, wait_until_healthy};
+use crate::site::{edit, reload_nginx, wait_until_healthy};
 use crate::support::lab::Host;
 
 const SITE: &str = "/etc/nginx/sites-available/tavern-counter.conf";
@@ -74,9 +74,10 @@ pub fn goes_through(host: &Host) {
     // Our configuration with another app behind it.
     let asked = || {
         host.ok(&format!(
-            "sed -i 's,unix:/run/tavern/counter.sock,unix:/run/tavern/lab-websocket.sock,' {SITE} && \
-             systemctl reload nginx && sleep 1 && python3 /root/ws-client.py"
-        ))
+            "sed -i 's,unix:/run/tavern/counter.sock,unix:/run/tavern/lab-websocket.sock,' {SITE}"
+        ));
+        reload_nginx(host);
+        host.ok("python3 /root/ws-client.py")
     };
     assert_eq!(asked(), "426\n", "nobody asked for WebSockets");
     edit(host, APP, &format!("{APP}\nwebsocket = true"));

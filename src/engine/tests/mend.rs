@@ -21,8 +21,8 @@ pub(super) fn installed() -> (Rig, Container) {
     (rig, container)
 }
 
-/// What can happen to a container, by its name.
-type Loss = (&'static str, fn(&Rig, &str), Sight);
+/// What can happen to a container, by its name; how it is seen, and what is done.
+type Loss = (&'static str, fn(&Rig, &str), Sight, Mend);
 
 const LOSSES: [Loss; 5] = [
     (
@@ -32,6 +32,7 @@ const LOSSES: [Loss; 5] = [
             machine.containers.get_mut(name).unwrap().found.running = false;
         },
         Sight::Stopped,
+        Mend::Start,
     ),
     (
         "crashing",
@@ -42,6 +43,7 @@ const LOSSES: [Loss; 5] = [
             found.restarting = true;
         },
         Sight::Restarting,
+        Mend::Start,
     ),
     (
         "removed",
@@ -49,6 +51,7 @@ const LOSSES: [Loss; 5] = [
             rig.memory.machine().containers.remove(name);
         },
         Sight::Missing,
+        Mend::Create,
     ),
     (
         "pruned",
@@ -58,6 +61,8 @@ const LOSSES: [Loss; 5] = [
             machine.images.clear();
         },
         Sight::NoImage,
+        // Its image is fetched before.
+        Mend::Create,
     ),
     (
         "changed",
@@ -67,19 +72,21 @@ const LOSSES: [Loss; 5] = [
             changed.push("memory is 6 instead of 512".into());
         },
         Sight::Changed,
+        Mend::Renew,
     ),
 ];
 
 #[test]
 fn each_loss_is_seen_and_mended_without_a_generation() {
-    for (what, lose, sight) in LOSSES {
+    for (what, lose, sight, mend) in LOSSES {
         let (rig, container) = installed();
         let engine = rig.engine();
         assert_eq!(engine.glance(&container), Sight::Right, "{what}");
         let before = rig.whole_picture();
         lose(&rig, &container.name);
         assert_eq!(engine.glance(&container), sight, "{what}");
-        engine.mend(&container.name, Mend::Start).unwrap();
+        let done = engine.mend(&container.name, Mend::Start).unwrap();
+        assert_eq!(done, Some(mend), "{what}");
         assert_eq!(engine.glance(&container), Sight::Right, "{what}");
         let after = rig.whole_picture();
         assert_eq!(differences(&before, &after), [""; 0], "{what}");
@@ -92,7 +99,8 @@ fn what_is_well_is_not_touched() {
     let (rig, container) = installed();
     let log = rig.memory.machine().log.len();
     for mend in Mend::ALL {
-        rig.engine().mend(&container.name, mend).unwrap();
+        let done = rig.engine().mend(&container.name, mend).unwrap();
+        assert_eq!(done, None);
     }
     rig.engine().mend("nobody", Mend::Create).unwrap();
     let machine = rig.memory.machine();
@@ -101,7 +109,7 @@ fn what_is_well_is_not_touched() {
 
 #[test]
 fn a_mend_that_is_killed_anywhere_is_ended_by_the_next() {
-    for (what, lose, _) in LOSSES {
+    for (what, lose, _, _) in LOSSES {
         let (whole, container) = installed();
         lose(&whole, &container.name);
         let mut point = 1;
