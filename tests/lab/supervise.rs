@@ -92,13 +92,10 @@ fn what_is_lost_comes_back(host: &Host) {
         ("docker kill redis-flask", true),
         ("docker stop redis-flask", true),
         ("docker rm -f redis-flask", false),
-        // It is not seen to stop before it is gone.
+        // It is not seen to stop, or started, before it is gone.
         (
-            "systemctl stop tavernd && docker rm -f redis-flask && systemctl start tavernd",
-            false,
-        ),
-        (
-            "docker kill redis-flask && docker container prune -f",
+            "systemctl stop tavernd && docker kill redis-flask && docker container prune -f; \
+             systemctl start tavernd",
             false,
         ),
         ("systemctl restart docker", true),
