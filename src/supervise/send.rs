@@ -212,10 +212,13 @@ fn mail(host: &Host, to: &[String], message: &Message) -> Result<(), HostError> 
             "there is no {SENDMAIL}: install a mail program, such as `msmtp-mta` or `postfix`"
         )));
     }
+    // Exim and dma go on delivering after it has ended. In a scope of its own systemd does not end them with the
+    // service that sent the message.
+    let scope = ["--scope", "--quiet", "--collect", "--", SENDMAIL];
     // `-i`: a line with a dot alone is text. `--`: no address is an option.
-    let mut arguments = vec!["-i".to_owned(), "--".to_owned()];
-    arguments.extend(to.iter().cloned());
-    let invocation = Invocation::new(SENDMAIL, &arguments).input(message.mail(to));
+    let arguments = scope.into_iter().chain(["-i", "--"]);
+    let arguments: Vec<&str> = arguments.chain(to.iter().map(String::as_str)).collect();
+    let invocation = Invocation::new("systemd-run", &arguments).input(message.mail(to));
     host.processes.run_ok(&invocation).map(|_| ())
 }
 
